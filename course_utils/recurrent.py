@@ -1,0 +1,177 @@
+r"""A recurrent layer written to be read, and the same with hand-written back-propagation.
+
+Introduced in chapter 8, beside `course_utils.gated`, whose LSTM it computes. Two ideas
+make it fast: the input product of all steps is one matrix product before the loop, and
+the four gates are one ``addmm`` a step. `benchmarks/recurrent.py` times it.
+
+Here the gates are in torch's order i, f, g, o, so that weights can be shared with
+``torch.nn.LSTM``; time comes first, as in its default.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
+    """All hidden states of an LSTM that starts from zero.
+
+    Parameters
+    ----------
+    x : Tensor, shape (T, B, D)
+    W_x : Tensor, shape (4H, D)
+    W_h : Tensor, shape (4H, H)
+    b : Tensor, shape (4H,)
+
+    Returns
+    -------
+    Tensor, shape (T, B, H)
+    """
+    T, B, _ = x.shape
+    h_t = c_t = x.new_zeros(B, W_h.shape[1])
+    a = torch.addmm(b, x.flatten(0, 1), W_x.T).view(T, B, -1)  # (T, B, 4H)
+    h = []
+    for a_t in a.unbind(0):  # not a[t]: see lstm_forward_indexed
+        i, f, g, o = torch.addmm(a_t, h_t, W_h.T).chunk(4, dim=1)
+        c_t = torch.sigmoid(f) * c_t + torch.sigmoid(i) * torch.tanh(g)
+        h_t = torch.sigmoid(o) * torch.tanh(c_t)
+        h.append(h_t)
+    return torch.stack(h)
+
+
+def lstm_forward_indexed(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
+    """`lstm_forward` with ``a[t]`` in place of ``unbind``: the same numbers, slower.
+
+    The backward pass of an index is a tensor of zeros of the whole (T, B, 4H), with one
+    slice filled in, for each of the T steps: work and memory traffic in T squared.
+    """
+    T, B, _ = x.shape
+    h_t = c_t = x.new_zeros(B, W_h.shape[1])
+    a = torch.addmm(b, x.flatten(0, 1), W_x.T).view(T, B, -1)  # (T, B, 4H)
+    h = []
+    for t in range(T):
+        i, f, g, o = torch.addmm(a[t], h_t, W_h.T).chunk(4, dim=1)
+        c_t = torch.sigmoid(f) * c_t + torch.sigmoid(i) * torch.tanh(g)
+        h_t = torch.sigmoid(o) * torch.tanh(c_t)
+        h.append(h_t)
+    return torch.stack(h)
+
+
+class LSTMByHand(torch.autograd.Function):
+    r"""`lstm_forward` with the backward pass written out.
+
+    With :math:`\delta h_t`, :math:`\delta c_t` the gradients that reach the states and
+    :math:`a` the pre-activations, going backwards in time:
+
+    .. math::
+        \delta c_t &\mathrel{+}= \delta h_t \odot o \odot (1 - \tanh^2 c_t) \\
+        \delta a_i &= \delta c_t \odot g \odot i (1 - i), \quad
+        \delta a_f = \delta c_t \odot c_{t-1} \odot f (1 - f) \\
+        \delta a_g &= \delta c_t \odot i \odot (1 - g^2), \quad
+        \delta a_o = \delta h_t \odot \tanh c_t \odot o (1 - o) \\
+        \delta c_{t-1} &= \delta c_t \odot f, \quad
+        \delta h_{t-1} = W_h^\top \delta a
+
+    Everything that is not a recurrence is computed for all steps at once: the factors
+    before the loop, the gradients of the weights after it.
+    """
+
+    @staticmethod
+    def forward(ctx, x, W_x, W_h, b):
+        T, B, _ = x.shape
+        H = W_h.shape[1]
+        gates = torch.addmm(b, x.flatten(0, 1), W_x.T).view(T, B, 4 * H)
+        c, tanh_c, h = x.new_empty(3, T, B, H).unbind(0)
+        h_t = c_t = x.new_zeros(B, H)
+        W_h_T = W_h.T
+        for a_t, i_f, i, f, g, o, c_new, tanh_c_t, h_new in zip(
+            gates.unbind(0), gates[:, :, : 2 * H].unbind(0),
+            *(gate.unbind(0) for gate in gates.chunk(4, dim=2)),
+            c.unbind(0), tanh_c.unbind(0), h.unbind(0),
+        ):  # views of all steps, sliced once
+            a_t.addmm_(h_t, W_h_T)
+            i_f.sigmoid_()
+            g.tanh_()
+            o.sigmoid_()
+            c_t = torch.mul(f, c_t, out=c_new).addcmul_(i, g)
+            h_t = torch.mul(o, torch.tanh(c_t, out=tanh_c_t), out=h_new)
+        ctx.save_for_backward(x, W_x, W_h, gates, c, tanh_c, h)
+        return h
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dh):
+        x, W_x, W_h, gates, c, tanh_c, h = ctx.saved_tensors
+        da, through_h = _factors(gates, c, tanh_c)
+        T, B, H = h.shape
+        dh_t, dc_t = dh[-1], h.new_zeros(B, H)
+        cell_part = da[:, :, : 3 * H].unflatten(2, (3, H))  # i, f, g: they wait for dc
+        f = gates[:, :, H : 2 * H]
+        views = (da, cell_part, da[:, :, 3 * H :], through_h, f)
+        steps = zip([dh[0], *dh[:-1].unbind(0)], *(v.unbind(0) for v in views))
+        for dh_before, da_t, cell_t, out_t, through_t, f_t in reversed(list(steps)):
+            dc_t.addcmul_(dh_t, through_t)
+            cell_t *= dc_t.unsqueeze(1)
+            out_t *= dh_t
+            dc_t *= f_t
+            dh_t = torch.addmm(dh_before, da_t, W_h)  # (B, H)
+        da = da.flatten(0, 1)  # (T * B, 4H)
+        h_prev = torch.cat([h.new_zeros(1, B, H), h[:-1]]).flatten(0, 1)
+        dx = (da @ W_x).view_as(x) if ctx.needs_input_grad[0] else None
+        return dx, da.T @ x.flatten(0, 1), da.T @ h_prev, da.sum(0)
+
+
+def _factors(gates: Tensor, c: Tensor, tanh_c: Tensor) -> tuple[Tensor, Tensor]:
+    """What multiplies dc_t and dh_t in each gate (T, B, 4H), and dh_t on its way to c."""
+    i, f, g, o = gates.chunk(4, dim=2)
+    factors = torch.empty_like(gates)
+    to_i, to_f, to_g, to_o = factors.chunk(4, dim=2)
+    torch.mul(i, 1 - i, out=to_i).mul_(g)
+    torch.mul(f, 1 - f, out=to_f)
+    to_f[1:] *= c[:-1]
+    to_f[0] = 0.0  # c_0 = 0
+    torch.mul(i, 1 - g * g, out=to_g)
+    torch.mul(o, 1 - o, out=to_o).mul_(tanh_c)
+    return factors, o * (1 - tanh_c * tanh_c)
+
+
+class LSTM(nn.Module):
+    """One LSTM layer on (T, B, D), from a zero state; returns all h (T, B, H).
+
+    Parameters
+    ----------
+    by_hand : bool
+        Use the hand-written backward pass instead of autograd.
+    forget_bias : float
+        Initial bias of the forget gate (one bias, so it is counted once).
+    """
+
+    def __init__(
+        self, D: int, H: int, *, by_hand: bool = False, forget_bias: float = 0.0,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        bound = 1 / math.sqrt(H)
+
+        def draw(*shape):
+            return nn.Parameter((torch.rand(shape, generator=generator) * 2 - 1) * bound)
+
+        self.W_x, self.W_h, self.b = draw(4 * H, D), draw(4 * H, H), draw(4 * H)
+        with torch.no_grad():
+            self.b[H : 2 * H] += forget_bias
+        self.by_hand = by_hand
+
+    def copy_from(self, module: nn.LSTM) -> LSTM:
+        """Take the weights of a one-layer ``torch.nn.LSTM`` (its biases added up)."""
+        with torch.no_grad():
+            self.W_x.copy_(module.weight_ih_l0)
+            self.W_h.copy_(module.weight_hh_l0)
+            self.b.copy_(module.bias_ih_l0 + module.bias_hh_l0)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        run = LSTMByHand.apply if self.by_hand else lstm_forward
+        return run(x, self.W_x, self.W_h, self.b)
