@@ -1,4 +1,4 @@
-"""Toy wheels, a toy package index on the loopback, and a toy registry."""
+"""A toy registry, toy wheels, a toy package index; and how to skip offline."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,12 @@ import threading
 import zipfile
 from pathlib import Path
 
-from course_utils.data.sources import Entry, Member, Url, Wheel
+import pytest
+
+from course_utils import data
+from course_utils.data import registry
+from course_utils.data.errors import Unreachable
+from course_utils.data.sources import Entry, Installed, Member, Url, Wheel
 
 WHEEL = "coursetoy-1.0-py3-none-any.whl"
 ROWS = b"red\tround\nblue\tsquare\n" * 4000
@@ -212,3 +217,14 @@ def finished_files(cache):
         for path in cache.rglob("*")
         if path.is_file() and ".work" not in path.parts
     )
+
+
+def real(name):
+    """Fetch a data set, or skip and say why."""
+    source = registry.entry_named(name).source
+    if isinstance(source, Installed) and source.package == "gensim":
+        pytest.importorskip("gensim", reason="gensim holds this data set")
+    try:
+        data.fetch(name)
+    except Unreachable as error:
+        pytest.skip(f"{name} is out of reach: {error.got}")

@@ -47,10 +47,13 @@ def package_folder(source):
 
 
 def locations(entry):
-    """Return where the entry's files lie or will lie, member by member."""
+    """Return where the entry's files lie or will lie, member by member.
+
+    An entry without members stands for its package's whole folder.
+    """
     if isinstance(entry.source, Installed):
         folder = package_folder(entry.source)
-        return [folder / member.path for member in entry.members]
+        return [folder / member.path for member in entry.members] or [folder]
     folder = cache_folder() / entry.name
     return [folder / member.name for member in entry.members]
 
@@ -85,10 +88,11 @@ def checks(entry):
     list of Check
         ``got`` is ``"no file"`` where the file is missing.
     """
-    return [
-        Check(path, member.sha256, digest(path) if path.is_file() else "no file")
-        for path, member in zip(locations(entry), entry.members)
-    ]
+    found = []
+    for path, member in zip(locations(entry), entry.members):
+        got = digest(path) if path.is_file() else "no file"
+        found.append(Check(path, member.sha256, got))
+    return found
 
 
 def require(entry):

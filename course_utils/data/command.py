@@ -42,7 +42,7 @@ def named(verbs, name, text, run):
         "names",
         nargs="*",
         metavar="NAME",
-        help="a name shown by `course data list`; all of them if none is given",
+        help="a name that `course data list` shows; all of them if none",
     )
     verb.set_defaults(run=run)
     return verb
@@ -105,9 +105,11 @@ def run_verify(options):
             continue
         for check in found:
             wrong += not check.right
-            print(f"{name}: {'right' if check.right else 'WRONG'}  {check.path}")
+            verdict = "right" if check.right else "WRONG"
+            print(f"{name}: {verdict}  {check.path}")
             if not check.right:
-                print(f"  expected:   {check.expected}\n  got:        {check.got}")
+                print(f"  expected:   {check.expected}")
+                print(f"  got:        {check.got}")
                 print(f"  what to do: course data fetch {name} --again")
     return int(wrong > 0)
 
@@ -116,5 +118,6 @@ def run_where(options):
     """Print the paths of the files, fetched or not."""
     for name in chosen(options):
         for path in answer(where, name, options):
-            print(f"{name}: {path}{'' if path.exists() else '  (not fetched)'}")
+            note = "" if path.exists() else "  (not fetched)"
+            print(f"{name}: {path}{note}")
     return 0

@@ -26,7 +26,8 @@ class DataError(RuntimeError):
     """
 
     def __init__(self, what, *, expected, got, todo):
-        self.what, self.expected, self.got, self.todo = what, expected, got, todo
+        self.what, self.todo = what, todo
+        self.expected, self.got = expected, got
         super().__init__(
             f"{what}\n  expected:   {expected}\n  got:        {got}\n"
             f"  what to do: {todo}"

