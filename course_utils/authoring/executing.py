@@ -126,6 +126,9 @@ def _clean(notebook: NotebookNode) -> None:
         else:
             count += 1
             cell.execution_count = count
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = count
 
 
 def _lasting(outputs: list[NotebookNode]) -> list[NotebookNode]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from .project import CourseError
 
+OWN = "application/vnd.course."
+
 
 def prime(cache_dir: Path | str, sources: Iterable[Path | str], root: Path) -> int:
     """Fill the cache of the site build from the stored notebooks.
@@ -58,6 +60,9 @@ def _cache(cache, path: Path) -> None:
     stored.metadata = {"kernelspec": page.metadata["kernelspec"]}
     for cell, source in zip(stored.cells, (c for c in page.cells if c.cell_type == "code")):
         cell.metadata = source.metadata
+        for output in cell.outputs:
+            for kind in [key for key in output.get("data", {}) if key.startswith(OWN)]:
+                del output.data[kind]  # records for our own tools, unknown to Sphinx
     cache.cache_notebook_bundle(
         CacheBundleIn(stored, str(path), data={"execution_seconds": seconds}),
         check_validity=False,

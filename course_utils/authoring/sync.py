@@ -44,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out ``course sync``."""
     root = (options.root or find_root()).resolve()
-    paths = [_page(path, root) for path in options.files] or None
+    paths = [find_page(path, root) for path in options.files] or None
     if options.check:
         wrong = problems(root, paths)
         if wrong:
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _page(path: Path, root: Path) -> Path:
+def find_page(path: Path, root: Path) -> Path:
     """The page that a user means: NN_name, NN_name.md or NN_name.ipynb, here or there."""
     for folder in (Path.cwd(), root / "notebooks"):
         page = (folder / path).with_suffix(".md").resolve()
