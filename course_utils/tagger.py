@@ -1,6 +1,6 @@
 """Taggers made of two parts: features of each letter, and a way to choose the tags.
 
-Introduced in chapter 9. The features (a linear window, a fully connected window, a
+Introduced in chapter 9. The features (a linear window, the windows of chapter 6, a
 BiLSTM) give a score to each tag at each letter; the tags are then chosen one by one
 (softmax) or together (the CRF of chapter 6). BiLSTM features with a CRF are the
 BiLSTM-CRF of Huang, Xu and Yu (2015). On top of `bidirectional`, `crf` and `tagging`
@@ -21,63 +21,80 @@ from . import tagging
 from .bidirectional import TwoPasses
 from .crf import CRF, Chain, nll, viterbi
 from .metrics import bootstrap_interval
+from .tagging import N_LETTERS
+
+N_TAGS = len(tagging.TAGS)
 
 
 class LinearWindow(nn.Module):
-    r"""Scores linear in the one-hot letters around t: the features of a classical CRF.
+    r"""Scores linear in the L one-hot letters around t: the features of a classical CRF.
 
-    .. math:: E_t = b + \sum_{j=-r}^{r} W_j\, x_{t+j}, \qquad L = 2r + 1
-
-    with :math:`x_{t+j}` one-hot, and zero outside the line.
+    .. math:: E_t = b + \sum_{j=-r}^{r} V_j\, x_{t+j}, \qquad L = 2r + 1
     """
 
-    def __init__(self, n_symbols: int, n_tags: int, *, L: int) -> None:
+    def __init__(self, L: int, *, n_symbols: int = N_LETTERS, n_tags: int = N_TAGS):
         super().__init__()
-        self.radius, self.n_symbols = _radius(L), n_symbols
-        self.weight = nn.Parameter(torch.zeros(L, n_symbols, n_tags))
-        self.bias = nn.Parameter(torch.zeros(n_tags))
+        self.L, self.n_symbols = _odd(L), n_symbols
+        self.V = nn.Linear(L * n_symbols, n_tags)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        seen = windows(x, self.radius)                                 # (B, T, L)
-        offsets = torch.arange(self.weight.shape[0], device=x.device)
-        scores = self.weight[offsets, seen]                            # (B, T, L, K)
-        real = (seen != tagging.PAD)[..., None]
-        return (scores * real).sum(2) + self.bias                      # (B, T, K)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        X = one_hot(windows(x, self.L), self.V.weight, self.n_symbols)
+        return self.V(X.flatten(2))                                    # (B, T, K)
 
 
-class HiddenWindow(nn.Module):
-    """The fully connected window: L letters embedded, joined, one hidden layer (tanh)."""
+class FCN(nn.Module):
+    """The fully connected window of chapter 6: L one-hot letters, H ReLU units."""
 
-    def __init__(self, n_symbols: int, n_tags: int, *, L: int, D: int, H: int) -> None:
+    def __init__(
+        self, L: int, H: int, *, n_symbols: int = N_LETTERS, n_tags: int = N_TAGS
+    ) -> None:
         super().__init__()
-        self.radius = _radius(L)
-        self.table = nn.Embedding(n_symbols, D)
-        self.hidden = nn.Linear(L * D, H)
-        self.out = nn.Linear(H, n_tags)
+        self.L, self.n_symbols = _odd(L), n_symbols
+        self.U = nn.Linear(L * n_symbols, H)
+        self.V = nn.Linear(H, n_tags)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        joined = self.table(windows(x, self.radius)).flatten(2)        # (B, T, L D)
-        return self.out(torch.tanh(self.hidden(joined)))               # (B, T, K)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        X = one_hot(windows(x, self.L), self.U.weight, self.n_symbols)
+        return self.V(torch.relu(self.U(X.flatten(2))))                # (B, T, K)
+
+
+class ConvNet(nn.Module):
+    """The convolutions of chapter 6: m layers of width 3, H channels, padding kept zero."""
+
+    def __init__(
+        self, m: int, H: int, *, n_symbols: int = N_LETTERS, n_tags: int = N_TAGS
+    ) -> None:
+        super().__init__()
+        sizes = [n_symbols] + [H] * m
+        self.n_symbols = n_symbols
+        self.C = nn.ModuleList(
+            nn.Conv1d(a, b, 3, padding=1) for a, b in zip(sizes, sizes[1:])
+        )
+        self.V = nn.Linear(H, n_tags)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        h = one_hot(x, self.V.weight, self.n_symbols).transpose(1, 2)  # (B, D, T)
+        for C in self.C:
+            h = torch.relu(C(h)) * mask[:, None]                       # (B, H, T)
+        return self.V(h.transpose(1, 2))                               # (B, T, K)
 
 
 class BiLSTM(nn.Module):
-    r"""Embedding, bidirectional LSTM, linear scores.
-
-    .. math:: E_t = U[\vec h_t; \overleftarrow h_t] + c
-    """
+    r"""Embedding, bidirectional LSTM, scores :math:`U[\vec h_t; \overleftarrow h_t] + c`."""
 
     def __init__(
-        self, n_symbols: int, n_tags: int, *, D: int, H: int, layers: int = 1
+        self, D: int, H: int, *, layers: int = 1,
+        n_symbols: int = N_LETTERS, n_tags: int = N_TAGS,
     ) -> None:
         super().__init__()
         self.table = nn.Embedding(n_symbols, D)
-        self.states = TwoPasses(
-            nn.LSTM(D, H, layers, batch_first=True, bidirectional=True)
-        )
-        self.out = nn.Linear(2 * H, n_tags)
+        lstm = nn.LSTM(D, H, layers, batch_first=True, bidirectional=True)
+        self.states = TwoPasses(lstm)
+        self.U = nn.Linear(2 * H, n_tags)                              # weight U, bias c
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        return self.out(self.states(self.table(x), lengths))           # (B, T, K)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        h = self.states(self.table(x), mask.sum(1))                    # (B, T, 2H)
+        return self.U(h)                                               # (B, T, K)
 
 
 class Tagger(nn.Module):
@@ -86,13 +103,12 @@ class Tagger(nn.Module):
     Parameters
     ----------
     features : nn.Module
-        Called with letters (B, T) and lengths (B,), returns scores E (B, T, K).
-    n_tags : int
+        Called with letters (B, T) and mask (B, T), returns scores E (B, T, K).
     crf : bool
         Score neighbouring tags too and train on whole tag sequences.
     """
 
-    def __init__(self, features: nn.Module, n_tags: int, *, crf: bool) -> None:
+    def __init__(self, features: nn.Module, *, crf: bool, n_tags: int = N_TAGS) -> None:
         super().__init__()
         self.features = features
         self.crf = CRF(n_tags) if crf else None
@@ -100,7 +116,7 @@ class Tagger(nn.Module):
 
     def scores(self, batch: tagging.Batch) -> Tensor:
         """E of the batch: (B, T, K)."""
-        return self.features(batch.x, batch.mask.sum(1))
+        return self.features(batch.x, batch.mask)
 
     def loss(self, batch: tagging.Batch) -> Tensor:
         """Negative log-likelihood of the tags in nats a letter.
@@ -157,14 +173,21 @@ def constrain(chain: Chain, rules: Rules) -> Chain:
     ))
 
 
-def windows(x: Tensor, radius: int) -> Tensor:
-    """The letters from t - radius to t + radius for each t; 0 outside the line.
+def windows(x: Tensor, L: int) -> Tensor:
+    """The L letters centred on t for each t: (B, T, L); 0 outside the line.
 
-    >>> windows(torch.tensor([[5, 6, 7]]), 1).tolist()
+    >>> windows(torch.tensor([[5, 6, 7]]), 3).tolist()
     [[[0, 5, 6], [5, 6, 7], [6, 7, 0]]]
     """
-    padded = F.pad(x, (radius, radius), value=tagging.PAD)             # (B, T + 2r)
-    return padded.unfold(1, 2 * radius + 1, 1)                         # (B, T, L)
+    padded = F.pad(x, (L // 2, L // 2), value=tagging.PAD)             # (B, T + L - 1)
+    return padded.unfold(1, L, 1)
+
+
+def one_hot(x: Tensor, like: Tensor, n_symbols: int = N_LETTERS) -> Tensor:
+    """One-hot vectors (..., n_symbols) of the type of `like`; padding is all zero."""
+    X = F.one_hot(x, n_symbols).to(like.dtype)
+    X[..., tagging.PAD] = 0
+    return X
 
 
 @torch.no_grad()
@@ -221,7 +244,7 @@ def gain_interval(
     return gain(both), *bootstrap_interval(both, gain, rng=rng)
 
 
-def _radius(L: int) -> int:
+def _odd(L: int) -> int:
     if L < 1 or L % 2 == 0:
         raise ValueError(f"L: expected an odd window of 1 or more letters, got {L}.")
-    return L // 2
+    return L

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from course_utils import crf, tagger, tagging
 from course_utils.tagger import (
-    WORDS, BiLSTM, HiddenWindow, LinearWindow, Tagger, constrain, counts, f1,
+    FCN, WORDS, BiLSTM, ConvNet, LinearWindow, Tagger, constrain, counts, f1,
     f1_interval, free, gain_interval, predict, windows,
 )
+from teaching import taught
 
 N, K = tagging.N_LETTERS, len(tagging.TAGS)
 LINES = [
@@ -25,9 +26,10 @@ LINES = [
 def features(kind, seed=0):
     torch.manual_seed(seed)
     net = {
-        "linear": lambda: LinearWindow(N, K, L=5),
-        "hidden": lambda: HiddenWindow(N, K, L=3, D=2, H=7),
-        "bilstm": lambda: BiLSTM(N, K, D=3, H=5, layers=2),
+        "linear": lambda: LinearWindow(5),
+        "fcn": lambda: FCN(3, 7),
+        "conv": lambda: ConvNet(2, 5),
+        "bilstm": lambda: BiLSTM(3, 5, layers=2),
     }[kind]()
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.7)
@@ -35,7 +37,7 @@ def features(kind, seed=0):
 
 
 def model(kind, *, with_crf, seed=0):
-    made = Tagger(features(kind, seed), K, crf=with_crf).double()
+    made = Tagger(features(kind, seed), crf=with_crf).double()
     if with_crf:
         for parameter in made.crf.parameters():
             nn.init.normal_(parameter)
@@ -46,31 +48,34 @@ def test_doctests():
     assert doctest.testmod(tagger).failed == 0
 
 
-def test_linear_window_is_the_product_with_one_hot_letters():
-    """E_t = b + sum_j W_j x_{t+j}: written out with one-hot vectors on "rose"."""
+def test_linear_window_is_a_sum_of_columns():
+    """E_t = b + sum_j V_j x_{t+j}: a one-hot letter picks its column; "rose", L = 5."""
     net = features("linear")
     x = torch.tensor([tagging.encode("rose")])
-    one_hot = F.one_hot(x[0], N).double()
+    columns = net.V.weight.reshape(K, 5, N)
     for t in range(4):
-        expected = net.bias.clone()
+        expected = net.V.bias.clone()
         for j in range(-2, 3):
             if 0 <= t + j < 4:
-                expected = expected + net.weight[j + 2].T @ one_hot[t + j]
-        torch.testing.assert_close(net(x, torch.tensor([4]))[0, t], expected)
+                expected = expected + columns[:, j + 2, x[0, t + j]]
+        torch.testing.assert_close(net(x, x > 0)[0, t], expected)
 
 
-def test_hidden_window_by_hand():
-    net = features("hidden")
-    x = torch.tensor([tagging.encode("rose")])
-    joined = torch.cat([net.table.weight[i] for i in (0, *x[0, :2].tolist())])
-    expected = net.out(torch.tanh(net.hidden(joined)))
-    torch.testing.assert_close(net(x, torch.tensor([4]))[0, 0], expected)
+@pytest.mark.parametrize("kind, name", [("fcn", "FCN"), ("conv", "ConvNet")])
+def test_windows_equal_the_teaching_cells_of_chapter_6(kind, name):
+    Taught, _ = taught("06_windows", name, "one_hot", D=N, K=K)
+    net = features(kind).float()
+    sizes = {"fcn": (3, 7), "conv": (2, 5)}[kind]
+    twin = Taught(*sizes)
+    twin.load_state_dict(net.state_dict())
+    batch = tagging.collate(LINES)
+    torch.testing.assert_close(net(batch.x, batch.mask), twin(batch.x, batch.mask))
 
 
 @pytest.mark.parametrize("L", [0, 4])
 def test_even_windows_are_refused(L):
     with pytest.raises(ValueError, match="L: expected an odd window"):
-        LinearWindow(N, K, L=L)
+        LinearWindow(L)
 
 
 def test_bilstm_scores_equal_torch():
@@ -81,15 +86,15 @@ def test_bilstm_scores_equal_torch():
         for side, part in (("", there), ("_reverse", back)):
             for name, value in part.state_dict().items():
                 getattr(lstm, name.removesuffix("_l0") + f"_l{i}{side}").data.copy_(value)
-    got = net(batch.x, batch.mask.sum(1))
+    got = net(batch.x, batch.mask)
     for i, line in enumerate(LINES):
         x = batch.x[i : i + 1, : len(line.letters)]
         h, _ = lstm(net.table(x))
-        torch.testing.assert_close(got[i, : len(line.letters)], net.out(h)[0])
+        torch.testing.assert_close(got[i, : len(line.letters)], net.U(h)[0])
 
 
 @pytest.mark.parametrize("with_crf", [True, False])
-@pytest.mark.parametrize("kind", ["linear", "hidden", "bilstm"])
+@pytest.mark.parametrize("kind", ["linear", "fcn", "conv", "bilstm"])
 def test_loss_and_tags_do_not_depend_on_batch_mates(kind, with_crf):
     net = model(kind, with_crf=with_crf)
     together = predict(net, LINES)
@@ -128,7 +133,7 @@ def test_gradient_of_the_crf_loss_is_expected_minus_observed():
 @pytest.mark.parametrize("with_crf", [True, False])
 @pytest.mark.parametrize("seed", range(5))
 def test_rules_give_the_best_legal_sequence(seed, with_crf):
-    net = model("hidden", with_crf=with_crf, seed=seed)
+    net = model("fcn", with_crf=with_crf, seed=seed)
     batch = tagging.collate([LINES[1]])
     E = net.scores(batch)[0]
     chain = net.crf.chain if with_crf else free(K, E)
@@ -141,7 +146,7 @@ def test_rules_give_the_best_legal_sequence(seed, with_crf):
 
 @pytest.mark.parametrize("with_crf", [True, False])
 def test_rules_leave_no_illegal_transition(with_crf):
-    net = model("hidden", with_crf=with_crf)
+    net = model("fcn", with_crf=with_crf)
     assert counts(predict(net, LINES), LINES)[:, 3].sum() > 0
     assert counts(predict(net, LINES, rules=WORDS), LINES)[:, 3].sum() == 0
 
@@ -192,7 +197,7 @@ def test_planted_log_sum_exp_without_shift_is_caught():
     assert crf.log_partition(-E, chain).item() == 0.0
     net = model("linear", with_crf=True)
     with torch.no_grad():
-        net.features.weight *= 1000
+        net.features.V.weight *= 1000
     loss = net.loss(tagging.collate(LINES))
     loss.backward()
     assert torch.isfinite(loss)
@@ -201,7 +206,7 @@ def test_planted_log_sum_exp_without_shift_is_caught():
 
 def test_a_model_learns_five_lines():
     torch.manual_seed(0)
-    net = Tagger(BiLSTM(N, K, D=8, H=16), K, crf=True)
+    net = Tagger(BiLSTM(8, 16), crf=True)
     optimiser = torch.optim.Adam(net.parameters(), lr=0.03)
     for _ in range(60):
         optimiser.zero_grad()
@@ -211,14 +216,14 @@ def test_a_model_learns_five_lines():
 
 
 def test_predict_keeps_the_training_mode():
-    net = model("hidden", with_crf=False)
+    net = model("fcn", with_crf=False)
     net.train()
     predict(net, LINES)
     assert net.training
 
 
 def test_counts_agree_with_the_tasks_own_report():
-    predicted = predict(model("hidden", with_crf=False), LINES)
+    predicted = predict(model("fcn", with_crf=False), LINES)
     table = counts(predicted, LINES)
     report = tagging.evaluate(predicted, LINES)
     assert f1(table) == pytest.approx(report.f1)
@@ -226,7 +231,7 @@ def test_counts_agree_with_the_tasks_own_report():
 
 
 def test_gain_of_a_model_over_itself_is_nothing():
-    table = counts(predict(model("hidden", with_crf=False), LINES), LINES)
+    table = counts(predict(model("fcn", with_crf=False), LINES), LINES)
     gain, low, high = gain_interval(table, table, rng=np.random.default_rng(0))
     assert gain == low == high == 0
     low, high = f1_interval(table, rng=np.random.default_rng(0))
@@ -242,5 +247,5 @@ def test_constrain_keeps_allowed_scores():
 
 
 def test_windows_stop_at_the_line():
-    got = windows(torch.tensor([[1, 2]]), 2)
+    got = windows(torch.tensor([[1, 2]]), 5)
     assert got.tolist() == [[[0, 0, 1, 2, 0], [0, 1, 2, 0, 0]]]
