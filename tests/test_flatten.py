@@ -124,15 +124,16 @@ def test_a_caption_follows_its_cell_with_number(tmp_path):
 
 
 def test_links_to_pages_need_a_site(tmp_path):
-    body = TITLE + "(here)=\n## S\n\n[the words](../book/glossary.md#words), {ref}`words`, {ref}`here`, [out](https://x.org)."
+    body = TITLE + "(here)=\n## S\n\n[the words](../book/glossary.md#words), [](../book/glossary.md), {ref}`words`, [](#words), {ref}`here`, [out](https://x.org)."
     without = flattened(make(tmp_path, n01_demo=body))
-    assert "the words, Words, S, [out](https://x.org)." in without
+    assert "the words, Glossary, Words, Words, S, [out](https://x.org)." in without
 
     other = tmp_path / "other"
     other.mkdir()
     text = flattened(make(other, n01_demo=body, repository="https://github.com/me/course"))
-    glossary = "https://me.github.io/course/book/glossary.html#words"
-    assert f"[the words]({glossary}), [Words]({glossary}), S, " in text
+    address = "https://me.github.io/course/book/glossary.html"
+    for name, target in [("the words", "#words"), ("Glossary", ""), ("Words", "#words")]:
+        assert f"[{name}]({address}{target}), " in text
     assert "colab.research.google.com/github/me/course/blob/main/notebooks/01_demo.ipynb" in text
 
 
@@ -154,7 +155,8 @@ def test_comments_and_targets_leave_nothing(tmp_path):
         ("{cite:t}`none2000`", "'none2000' is not in references.bib"),
         ("{term}`tokken`", "'tokken' is not in book/glossary.md"),
         ("[x](none.md)", "leads to no page"),
-        ("[](../book/glossary.md)", "has no text"),
+        ("[x](../book/references.bib)", "leads to no page"),
+        ("(x)=\nText.\n\n{ref}`x`", "stands above no heading"),
         ("![x](a.png)", "images are drawn by a code cell"),
         ("A[^1]", "footnotes"),
         ("{{ x }}", "substitutions"),

@@ -317,6 +317,13 @@ def test_two_scores_of_one_model_are_refused(course):
         results.wanted(course)
 
 
+def test_an_unfinished_page_of_another_chapter_does_not_stop_an_author(course):
+    page(course, "02_draft", "# Draft\n\n```{note}\nno end")
+    assert sync.problems(course, [course / "notebooks/01_demo.md"]) == []
+    with pytest.raises(CourseError, match="02_draft.md, line .* not closed"):
+        sync.problems(course)
+
+
 def test_a_file_is_found_by_each_of_its_names(course, monkeypatch):
     wanted = course / "notebooks/01_demo.md"
     monkeypatch.chdir(course)

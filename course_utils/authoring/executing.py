@@ -17,6 +17,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 BAR = re.compile(r"\d+%\|.*\||\d+it \[")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TAIL = 15
+KERNEL = ["-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"]
 
 Say = Callable[[str], None]
 
@@ -67,9 +68,7 @@ def _client(notebook: NotebookNode, path: Path, timeout: float):
         """Knows one kernel: the Python that runs now, whatever the user has installed."""
 
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            command = [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR"]
-            command += ["-f", "{connection_file}"]
-            return KernelSpec(argv=command, display_name="Python 3", language="python")
+            return KernelSpec(argv=[sys.executable, *KERNEL], language="python")
 
     class Manager(AsyncKernelManager):
         @default("kernel_spec_manager")

@@ -22,6 +22,7 @@ from .references import References
 from .repository import colab
 
 Form = Callable[[list[str], Place], str]
+TITLE = re.compile(r"^# +(.*?) *$", re.M)
 EXTERNAL = re.compile(r"^(https?|mailto):")
 LEFTOVER = re.compile(
     r"""^\s*(?: :{3,} | \+\+\+ | \{\S+\}\s*$ | \\begin\{ | :\s+\S
@@ -40,10 +41,10 @@ class Course:
     address: str
 
     @classmethod
-    def load(cls, root: Path) -> Course:
-        """Read every page once (see `numbering`)."""
+    def load(cls, root: Path, paths: list[Path] | None = None) -> Course:
+        """Read every page once; those of `paths` must be sound (see `numbering.collect`)."""
         root = root.resolve()
-        return cls(root, collect(root), References(root), address(root))
+        return cls(root, collect(root, paths), References(root), address(root))
 
     @property
     def site(self) -> str:
@@ -138,13 +139,12 @@ class Flattener:
         return known[name](content, place)
 
     def link(self, shown: str, address: str, place: Place) -> str:
-        """What becomes of ``[shown](address)``."""
-        if not shown.strip():
-            raise place.error(f"the link to '{address}' has no text. Say where it leads.")
+        """What becomes of ``[shown](address)``; without a text, a page shows its title."""
         if EXTERNAL.match(address):
-            return f"[{shown}]({address})"
+            return f"[{shown}]({address})" if shown else f"<{address}>"
         if address.startswith("#"):
-            return self._to_label(shown, self.label(address[1:], place))
+            label = self.label(address[1:], place)
+            return self._to_label(shown or self._title(label, place), label)
         target, _, anchor = address.partition("#")
         path = (self.path.parent / target).resolve()
         if path.suffix != ".md" or not path.is_file():
@@ -152,7 +152,13 @@ class Flattener:
                 f"the link to '{address}' leads to no page: expected the .md file of a page, "
                 f"seen from {self.path.parent.name}/, or an address that starts with https."
             )
-        return self._to_page(shown, path, anchor)
+        title = TITLE.search(path.read_text(encoding="utf-8"))
+        return self._to_page(shown or (title[1] if title else target), path, anchor)
+
+    def _title(self, label: Label, place: Place) -> str:
+        if not label.title:
+            raise place.error(f"'{label.name}' stands above no heading: give the link a text.")
+        return self.line(label.title, label.place)
 
     def _to_page(self, shown: str, path: Path, anchor: str) -> str:
         page = self.course.page_address(path)
@@ -187,9 +193,7 @@ class Flattener:
             return self._to_label(self.line(shown, place), label)
         if label.number:
             return self._numbered(content, place)
-        if not label.title:
-            raise place.error(f"'{name}' stands above no heading: {{ref}}`text <{name}>`.")
-        return self._to_label(self.line(label.title, label.place), label)
+        return self._to_label(self._title(label, place), label)
 
     def _term(self, content: str, place: Place) -> str:
         shown, term = inline.parts(content)

@@ -21,7 +21,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         description="Headings, length of lines and cells, captions, alternative texts, "
         "and what else CONTRIBUTING.md asks of a page.",
     )
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="pages (default: all)")
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="pages (default: all)"
+    )
     parser.set_defaults(run=run)
 
 

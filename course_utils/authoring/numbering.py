@@ -86,24 +86,40 @@ def page_numbers(root: Path, stem: str) -> dict[str, dict[str, str]]:
     return numbers
 
 
-def collect(root: Path) -> Labels:
-    """Read every page of the course once and number what is numbered."""
+def collect(root: Path, paths: list[Path] | None = None) -> Labels:
+    """Read every page of the course once and number what is numbered.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the course.
+    paths : list of Path, optional
+        Pages that must be sound, with their whole chapters (default: all). In another
+        chapter, a page with an error is left out: its author mends it.
+    """
     labels = Labels(root)
-    paths = pages.notebooks(root)
+    sound = {pages.chapter_of(path) for path in paths or pages.notebooks(root)}
     counters: dict[int, Counter] = {}
-    for path in paths:
-        page = pages.read(path)
-        counter = counters.setdefault(page.chapter, Counter())
-        for kind, name, title, place in _labelled(page):
-            number = ""
-            if kind != "section":
-                counter[kind] += 1
-                number = f"{page.chapter}.{counter[kind]}"
-            if name:
-                labels.add(Label(name, kind, number, title, place))
+    for path in pages.notebooks(root):
+        chapter = pages.chapter_of(path)
+        try:
+            _number(pages.read(path), counters.setdefault(chapter, Counter()), labels)
+        except CourseError:
+            if chapter in sound:
+                raise
     for path in sorted((root / "book").rglob("*.md")):
         _read_book_page(path, labels)
     return labels
+
+
+def _number(page: pages.Page, counter: Counter, labels: Labels) -> None:
+    for kind, name, title, place in _labelled(page):
+        number = ""
+        if kind != "section":
+            counter[kind] += 1
+            number = f"{page.chapter}.{counter[kind]}"
+        if name:
+            labels.add(Label(name, kind, number, title, place))
 
 
 def check_order(root: Path) -> None:

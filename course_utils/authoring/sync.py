@@ -26,17 +26,23 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "Only notebooks whose code changed are executed. An interrupted run keeps what "
         "it has finished.",
     )
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="pages (default: all)")
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="pages (default: all)"
+    )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--check", action="store_true", help="change nothing; exit with 1 if stale")
-    how.add_argument("--force", action="store_true", help="execute, whether the code changed or not")
     how.add_argument(
-        "--no-execute", action="store_true", help="execute nothing; keep outputs where the code is as it was"
+        "--check", action="store_true", help="change nothing; exit with 1 if stale"
+    )
+    how.add_argument("--force", action="store_true", help="execute in any case")
+    how.add_argument(
+        "--no-execute", action="store_true", help="execute nothing; keep fitting outputs"
     )
     parser.add_argument(
-        "--timeout", type=float, metavar="SECONDS",
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
         default=float(os.environ.get("COURSE_CELL_TIMEOUT", TIMEOUT)),
-        help="what one cell may take (default: COURSE_CELL_TIMEOUT or %(default).0f)",
+        help="what one cell may take (default: COURSE_CELL_TIMEOUT or 600)",
     )
     parser.set_defaults(run=run)
 
@@ -145,7 +151,7 @@ def _flattened(root: Path, paths: list[Path] | None) -> Iterator[tuple]:
     from . import notebook, pages
     from .flatten import Course
 
-    course = Course.load(root)
+    course = Course.load(root, paths)
     for path in paths or pages.notebooks(root):
         page = pages.read(path)
         yield page, notebook.build(page, course)
