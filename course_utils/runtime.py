@@ -107,7 +107,7 @@ def synchronise(where: torch.device) -> None:
 
 def progress(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
     """Iterate over `items` behind a progress bar that leaves no trace when done."""
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     return iter(
         tqdm(items, desc=description, total=total, leave=False, disable=not _watched())

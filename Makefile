@@ -1,0 +1,86 @@
+# The two commands: `make book` builds the site, `make test` proves it.
+# Both make .venv from the pinned lock first; nothing else is needed than Python 3.11 and git.
+#
+# On Linux the package index's torch brings gigabytes of CUDA. `make test TORCH=cpu` takes
+# PyTorch's CPU build instead.
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+SITE   := _build/html
+JUPYTER_BOOK := $(BIN)/jupyter-book build . -W -n --keep-going -q
+
+ifeq ($(TORCH),cpu)
+TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu
+endif
+
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock
+
+.PHONY: help book test test-fast test-notebooks test-site execute serve bench lock wheel clean
+
+help:  ## say what each target does
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
+
+# ---- environments -----------------------------------------------------------------------
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "expected Python 3.11 as '$(PYTHON)'; name yours: make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.site: requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[site]'
+	@touch $@
+
+$(VENV)/.all: requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) $(TORCH_INDEX) torch
+	$(PIP) $(TORCH_INDEX) -e '.[notebooks,site,test]'
+	@touch $@ $(VENV)/.site
+
+# ---- the site ---------------------------------------------------------------------------
+
+book: $(VENV)/.site  ## build the site from the stored outputs; nothing is executed
+	@$(JUPYTER_BOOK)
+	@echo "The site is at $(CURDIR)/$(SITE)/index.html"
+
+serve: book  ## build the site and serve it on http://127.0.0.1:8000
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(SITE) 8000
+
+# ---- the proof --------------------------------------------------------------------------
+
+test: test-fast test-notebooks test-site  ## unit tests, sync check, every notebook, site checks
+
+test-fast: $(VENV)/.all  ## unit tests, sync check and claims ledger, without notebooks or site
+	$(BIN)/python -m pytest tests --ignore tests/browser --ignore tests/test_site.py
+	$(BIN)/course sync --check
+	$(BIN)/course claims --check
+
+test-notebooks: $(VENV)/.all  ## execute every stored notebook, one after another
+	$(BIN)/python -m pytest notebooks --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval.cfg
+
+test-strict: $(VENV)/.all  ## the same, comparing every output (on the machine that wrote them)
+	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env \
+	  --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval.cfg
+
+test-site: $(VENV)/.all book  ## links, anchors, alt texts, equation numbers; in a browser if there is one
+	$(BIN)/python -m pytest tests/test_site.py tests/browser -rs
+
+# ---- for authors ------------------------------------------------------------------------
+
+execute: $(VENV)/.all  ## run every notebook again and store its outputs
+	$(BIN)/course sync --force
+
+bench: $(VENV)/.all  ## compare with other programs; prints ratios from interleaved runs
+	$(BIN)/python -m benchmarks
+
+wheel: $(VENV)/.all  ## build the wheel of course_utils into dist/
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+lock: $(VENV)/.all  ## write the installed versions to requirements.lock
+	@{ sed -n '/^#/p' requirements.lock; \
+	   $(BIN)/python -m pip freeze --all --exclude-editable \
+	   | grep -v '^pip==' | sed 's/+cpu$$//' | sort -f; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean:  ## remove what was built (the environment and the data cache stay)
+	rm -rf _build build dist *.egg-info .pytest_cache
