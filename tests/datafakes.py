@@ -6,6 +6,8 @@ import http.server
 import io
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -178,21 +180,23 @@ def environment(cache, links=None, **more):
         "PIP_NO_CACHE_DIR": "1",
         "PIP_RETRIES": "0",
         "NO_PROXY": "127.0.0.1",
-        "PYTHONPATH": str(Path(__file__).parent),
     }
+    paths = [str(Path(__file__).parent), env.get("PYTHONPATH", "")]
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     env.pop("COURSE_DATA_MIRROR", None)
     if links:
         env["PIP_FIND_LINKS"] = str(links)
     return {**env, **more}
 
 
-def child(env, code="fetch('toy')"):
-    """Start another Python whose registry holds the toy, and run code."""
+def child(env, before="pass"):
+    """Start another Python whose registry holds the toy, and fetch it."""
     script = f"""
         import datafakes, json
         from course_utils.data import fetch, registry
         registry.ENTRIES = (datafakes.toy_entry(),)
-        print(json.dumps({{k: str(v) for k, v in {code}.items()}}))
+        {before}
+        print(json.dumps({{k: str(v) for k, v in fetch("toy").items()}}))
     """
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
@@ -201,6 +205,18 @@ def child(env, code="fetch('toy')"):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def die_half_way():
+    """From here on, copying a file out of an archive kills the process."""
+
+    def copy_half(inside, out):
+        data = inside.read()
+        out.write(data[: len(data) // 2])
+        out.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    shutil.copyfileobj = copy_half
 
 
 def finish(process, timeout=60):

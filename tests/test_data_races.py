@@ -54,6 +54,20 @@ def test_process_stopped_in_the_middle(cache, stop):
     assert [p.suffix for p in (cache / ".work").iterdir()] == [".lock"]
 
 
+def test_process_killed_while_it_unpacks(cache):
+    """Half a member is written when the process dies."""
+    with fakes.serving(fakes.toy_index()) as address:
+        env = fakes.environment(cache, links=f"{address}/")
+        first = fakes.child(env, before="datafakes.die_half_way()")
+        first.communicate(timeout=60)
+        assert first.returncode == -signal.SIGKILL
+        assert fakes.finished_files(cache) == []
+        assert list(cache.glob(".work/*/rows.tab"))  # the half is there
+        found, _ = fakes.finish(fakes.child(env))
+    with open(found["rows.tab"], "rb") as file:
+        assert file.read() == fakes.ROWS
+
+
 def test_two_processes_at_once(cache):
     """Both get the files; the wheel crosses the wire once."""
     index = fakes.toy_index()
