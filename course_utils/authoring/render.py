@@ -179,7 +179,6 @@ def score_table(lines: list[dict], link: Callable[[str, str], str]) -> str:
             ("95 % interval", ""),
             ("Training", ' class="course-number"'),
             ("Parameters", ' class="course-number"'),
-            ("Notebook", ""),
         ]
     )
     return (
@@ -192,15 +191,15 @@ def score_table(lines: list[dict], link: Callable[[str, str], str]) -> str:
 def _score_row(line: dict, low: float, high: float, link: Callable) -> str:
     notebook, place = line.get("notebook", ""), ""
     if notebook:
-        place = f'<a href="{escape(link(notebook, ""))}">{escape(notebook)}</a>'
+        place = f'<a class="course-where" href="{escape(link(notebook, ""))}">{escape(notebook)}</a>'
     value, *ends = (_figure(line[k], line["metric"]) for k in ("value", "low", "high"))
-    interval = f"{ends[0]} to {ends[1]}"
+    interval = f"<span>{ends[0]} to {ends[1]}</span>"
     return (
-        f'<tr><th scope="row">{escape(line["model"])}</th>'
+        f'<tr><th scope="row">{escape(line["model"])}{place}</th>'
         f'<td class="course-number">{value}</td>'
-        f'<td class="course-drawn">{interval_svg(line, low, high)}<span>{interval}</span></td>'
+        f'<td><div class="course-drawn">{interval_svg(line, low, high)}{interval}</div></td>'
         f'<td class="course-number">{duration(line["seconds"])}</td>'
-        f'<td class="course-number">{line["parameters"]:,}</td><td>{place}</td></tr>'
+        f'<td class="course-number">{line["parameters"]:,}</td></tr>'
     )
 
 
