@@ -190,6 +190,14 @@ def split_plays(plays: Mapping[str, str], *, words: tuple[int, int] = (3, 12)) -
     return Splits(*kept)
 
 
+def load() -> Splits:
+    """The splits of the 38 plays of ``data.shakespeare()``; about 3 s once fetched."""
+    from . import data
+
+    works = data.shakespeare()
+    return split_plays({**works.train, **works.held_out})
+
+
 def sample(lines: Sequence[Line], n: int, generator: torch.Generator) -> list[Line]:
     """`n` different lines, in the generator's order."""
     if n > len(lines):
