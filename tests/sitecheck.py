@@ -177,7 +177,7 @@ def known_commands(mathjax: Path) -> set[str]:
     to be in.
     """
     text = mathjax.read_text(encoding="utf-8")
-    return set(re.findall(r"""[{,]"?\{0,2}([A-Za-z]+)"?:""", text)) | {"left", "right", "begin", "end"}
+    return set(re.findall(r"""[{,]"?\\{0,2}([A-Za-z]+)"?:""", text)) | {"left", "right", "begin", "end"}
 
 
 def wrong_numbers(site: Site, stem: str, numbers: dict[str, dict[str, str]]) -> list[str]:
