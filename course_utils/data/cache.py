@@ -4,6 +4,7 @@ Introduced with chapter 1. Adds to `sources`: the per-user cache folder
 (``COURSE_DATA_DIR`` moves it) and the comparison of digests.
 """
 
+import hashlib
 import os
 import sysconfig
 from dataclasses import dataclass
@@ -26,9 +27,8 @@ def cache_folder():
 
 def digest(path):
     """Return the SHA-256 of a file, as 64 hexadecimal digits."""
-    import pooch
-
-    return pooch.file_hash(str(path), alg="sha256")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def package_folder(source):
