@@ -179,6 +179,7 @@ def environment(cache, links=None, **more):
         "PIP_NO_INDEX": "1",
         "PIP_NO_CACHE_DIR": "1",
         "PIP_RETRIES": "0",
+        "PIP_DEFAULT_TIMEOUT": "100",  # longer than any test waits
         "NO_PROXY": "127.0.0.1",
     }
     paths = [str(Path(__file__).parent), env.get("PYTHONPATH", "")]
@@ -201,6 +202,7 @@ def child(env, before="pass"):
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
         env=env,
+        cwd=Path(__file__).parent,  # not the root: test what is installed
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
