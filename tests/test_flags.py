@@ -8,11 +8,17 @@ from course_utils import flags
 
 def test_layout():
     x, y = flags.recall(7, 5, generator=torch.Generator().manual_seed(0), before=3)
-    assert x.shape == (7, 3 + 1 + 5 + 1)
-    assert torch.equal(x[:, 3], y)
+    assert x.shape == (7, 3 + 1 + 5 + 1 + 5 + 1)
+    assert torch.equal(x[:, 9], y) and torch.equal(x[:, 3], 1 - y)
     assert (x[:, -1] == flags.QUERY).all()
-    noise = torch.cat([x[:, :3], x[:, 4:-1]], 1)
+    noise = torch.cat([x[:, :3], x[:, 4:9], x[:, 10:-1]], 1)
     assert noise.min() >= 3 and noise.max() < len(flags.SYMBOLS)
+
+
+def test_every_line_has_each_flag_once():
+    """So counting symbols, as pooling does, cannot tell the answer."""
+    x, _ = flags.recall(50, 2, generator=torch.Generator().manual_seed(0))
+    assert ((x == 0).sum(1) == 1).all() and ((x == 1).sum(1) == 1).all()
 
 
 def test_flags_are_fair():
