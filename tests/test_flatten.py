@@ -220,6 +220,7 @@ GOOD = "question: A?\noptions:\n  - {text: 'x', correct: true, why: w}\n  - {tex
 def test_quiz_reads_question_options_and_answer():
     asked = quiz.parse(GOOD)
     assert (asked.question, asked.answer, asked.options[1].why) == ("A?", 0, "v")
+    assert quiz.parse(GOOD.replace("why: v", r'why: "\\beta"')).options[1].why == r"\beta"
 
 
 @pytest.mark.parametrize(

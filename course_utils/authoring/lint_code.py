@@ -34,7 +34,10 @@ def _lines(cell: Cell) -> Iterator[Finding]:
         if len(line) > WIDTH:
             yield place, "long-line", f"{len(line)} signs; break it after at most {WIDTH}."
         if re.search(r";\s*(#.*)?$", line):
-            yield place, "semicolon", "a ';' at the end fails in the tests; use plt.show()."
+            yield place, "semicolon", (
+                "a ';' at the end fails in the tests; give the value a name, or end with "
+                "plt.show()."
+            )
         if BY_HAND.search(line):
             yield place, "by-hand", (
                 "nothing but the generated cell installs or changes paths; data come from "
