@@ -37,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (CourseError, DataError) as error:
         print(f"course: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        return 0
     except KeyboardInterrupt:
         print("course: interrupted; what was finished is kept.", file=sys.stderr)
         return 130
