@@ -176,3 +176,11 @@ def test_mirror_with_a_wrong_wheel(here, cache, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="replace it there"):
         fetch("toy")
     assert fakes.finished_files(cache) == []
+
+
+def test_mirror_that_is_no_folder(here, tmp_path, monkeypatch):
+    """A misspelt mirror is said, not passed over."""
+    monkeypatch.setenv("COURSE_DATA_MIRROR", str(tmp_path / "mirorr"))
+    here(fakes.toy_entry())
+    with pytest.raises(DataError, match="names no folder"):
+        fetch("toy")

@@ -114,11 +114,10 @@ def work_folder(entry):
 
 def from_anywhere(entry, work):
     """Take the files from the mirror, else from the network."""
-    mirror = os.environ.get("COURSE_DATA_MIRROR")
-    if mirror and from_members(entry, Path(mirror).expanduser(), work):
+    source, mirror = entry.source, mirror_folder()
+    if mirror and from_members(entry, mirror, work):
         return
-    source = entry.source
-    local = Path(mirror).expanduser() / source.file if mirror else None
+    local = mirror / source.file if mirror else None
     path = local if local and local.is_file() else download(source, work)
     if isinstance(source, Url):
         settle(entry, entry.members[0], canonical(source, path, work), path)
@@ -127,6 +126,19 @@ def from_anywhere(entry, work):
     for other in registry.ENTRIES:
         if other is entry or (other.source == source and not present(other)):
             unpack(other, path, work)
+
+
+def mirror_folder():
+    """Return the folder that COURSE_DATA_MIRROR names, None if unset."""
+    named = os.environ.get("COURSE_DATA_MIRROR")
+    if named and not Path(named).expanduser().is_dir():
+        raise DataError(
+            "COURSE_DATA_MIRROR names no folder",
+            expected="a folder that holds wheels or data files",
+            got=repr(named),
+            todo="Correct the variable, or unset it to use the network.",
+        )
+    return Path(named).expanduser() if named else None
 
 
 def from_members(entry, mirror, work):
