@@ -20,21 +20,23 @@ from torch import Tensor, nn
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
 
-def parameters_of(cell: str, D: int, H: int) -> int:
+def parameters_of(cell: str, D: int, H: int, K: int = 0) -> int:
     """Learned numbers of one layer: a block of (H, H + D) and a bias for each gate.
 
-    The GRU has one bias more, beside its recurrent product (torch's `b_hn`).
+    The GRU has one bias more, beside its recurrent product (torch's `b_hn`). With K, an
+    affine read-out of K (H + 1) numbers is counted too.
 
     >>> parameters_of("rnn", 2, 3), parameters_of("gru", 2, 3), parameters_of("lstm", 2, 3)
     (18, 57, 72)
     """
-    return GATES[cell] * H * (H + D + 1) + (H if cell == "gru" else 0)
+    layer = GATES[cell] * H * (H + D + 1) + (H if cell == "gru" else 0)
+    return layer + K * (H + 1)
 
 
-def hidden_for(cell: str, D: int, n_parameters: int) -> int:
-    """The largest H whose layer has at most `n_parameters` learned numbers."""
+def hidden_for(cell: str, D: int, n_parameters: int, K: int = 0) -> int:
+    """The largest H with `parameters_of` at most `n_parameters`."""
     H = 0
-    while parameters_of(cell, D, H + 1) <= n_parameters:
+    while parameters_of(cell, D, H + 1, K) <= n_parameters:
         H += 1
     if H == 0:
         raise ValueError(f"n_parameters: {n_parameters} is too few for a {cell} unit.")
@@ -52,14 +54,13 @@ def rnn_loop(a: Tensor, W_h_T: Tensor, state: Tensor, _: Tensor) -> Tensor:
 
 def gru_loop(a: Tensor, W_h_T: Tensor, state: Tensor, b_hn: Tensor) -> Tensor:
     """GRU in torch's convention: z keeps the past, r acts after the product."""
-    h = []
-    H = state.shape[-1]
-    bias = torch.cat([b_hn.new_zeros(len(b_hn), 1, 2 * H), b_hn], dim=-1)
-    for a_t in a.unbind(0):
-        recurrent = torch.baddbmm(bias, state, W_h_T)  # (S, B, 3H)
-        r_z = torch.sigmoid(a_t[..., : 2 * H] + recurrent[..., : 2 * H])
+    h, H = [], state.shape[-1]
+    gates, candidate = a.split([2 * H, H], dim=-1)
+    W_gates, W_candidate = W_h_T.split([2 * H, H], dim=-1)
+    for gates_t, x_t in zip(gates.unbind(0), candidate.unbind(0)):
+        r_z = torch.sigmoid(torch.baddbmm(gates_t, state, W_gates))
         r, z = r_z.chunk(2, dim=-1)
-        n = torch.tanh(torch.addcmul(a_t[..., 2 * H :], r, recurrent[..., 2 * H :]))
+        n = torch.tanh(torch.addcmul(x_t, r, torch.baddbmm(b_hn, state, W_candidate)))
         state = torch.lerp(n, state, z)  # n + z (h - n)
         h.append(state)
     return torch.stack(h)
@@ -87,13 +88,13 @@ class ReplicaLayer(nn.Module):
     cell : {"rnn", "gru", "lstm"}
     S, D, H : int
         Copies, input size, hidden size.
-    forget_bias : float
+    forget_bias : float or Tensor, shape (S,)
         Initial bias of the gate that keeps the past: the LSTM's f, the GRU's z.
     """
 
     def __init__(
         self, cell: str, S: int, D: int, H: int, *, generator: torch.Generator,
-        forget_bias: float = 1.0,
+        forget_bias: float | Tensor = 1.0,
     ):
         super().__init__()
         if cell not in GATES:
@@ -109,7 +110,7 @@ class ReplicaLayer(nn.Module):
         self.b_hn = nn.Parameter(torch.zeros(S, 1, H), requires_grad=cell == "gru")
         if cell != "rnn":
             with torch.no_grad():
-                self.b[..., H : 2 * H] += forget_bias
+                self.b[..., H : 2 * H] += torch.as_tensor(forget_bias).view(-1, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         S, B, T, D = x.shape
@@ -144,6 +145,51 @@ class ReplicaEmbedding(nn.Module):
         S, N, D = self.E.shape
         rows = ids + N * torch.arange(S, device=ids.device).view(S, 1, 1)
         return nn.functional.embedding(rows, self.E.view(S * N, D))
+
+
+class ReplicaModel(nn.Module):
+    """S models of one make: (embedding,) recurrent layers, affine read-out.
+
+    Parameters
+    ----------
+    cell : {"rnn", "gru", "lstm"}
+    S : int
+    sizes : (int, int, int)
+        D, H, K: input (or embedding), hidden, output.
+    layers : int
+        Stacked recurrent layers; the k-th reads the hidden states of the one below.
+    n_vocab : int, optional
+        With it, inputs are integers and go through a look-up table first.
+    """
+
+    def __init__(
+        self, cell: str, S: int, sizes: tuple[int, int, int], *,
+        generator: torch.Generator, layers: int = 1, n_vocab: int | None = None,
+        forget_bias: float | Tensor = 1.0,
+    ):
+        super().__init__()
+        D, H, K = sizes
+        self.embedding = None
+        if n_vocab is not None:
+            self.embedding = ReplicaEmbedding(S, n_vocab, D, generator=generator)
+        self.layers = nn.ModuleList(
+            ReplicaLayer(
+                cell, S, D if k == 0 else H, H, generator=generator,
+                forget_bias=forget_bias,
+            )
+            for k in range(layers)
+        )
+        self.head = ReplicaLinear(S, H, K, generator=generator)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Outputs of all steps (S, B, T, K), or of step `lengths` - 1: (S, B, K)."""
+        h = x if self.embedding is None else self.embedding(x)
+        for layer in self.layers:
+            h = layer(h)  # (S, B, T, H)
+        if lengths is not None:
+            index = (lengths - 1)[..., None, None].expand(-1, -1, 1, h.shape[-1])
+            h = h.gather(2, index).squeeze(2)  # (S, B, H)
+        return self.head(h)
 
 
 class ReplicaAdam:
