@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import threading
 
 import datafakes as fakes
 import pytest
@@ -219,6 +221,27 @@ def test_progress_is_shown(cache, tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().err
     assert "Fetching wheel coursetoy==1.0 (0.1 MB)" in shown
     assert "100%" in shown
+
+
+def test_progress_bears_folders_that_vanish(tmp_path):
+    """pip makes and removes its own folders while their sizes are read."""
+    done = threading.Event()
+
+    def pip():
+        while not done.is_set():
+            inner = tmp_path / "a" / "b" / "c"
+            inner.mkdir(parents=True, exist_ok=True)
+            (inner / "part").write_bytes(b"12345")
+            shutil.rmtree(tmp_path / "a")
+
+    thread = threading.Thread(target=pip)
+    thread.start()
+    try:
+        seen = {transfer.largest(tmp_path) for _ in range(2000)}
+    finally:
+        done.set()
+        thread.join()
+    assert seen <= {0, 5}
 
 
 def test_data_are_never_executed():

@@ -125,9 +125,10 @@ def follow(process, box, wheel):
 def largest(folder):
     """Return the size of the largest file below ``folder``, in bytes."""
     sizes = [0]
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip moves files meanwhile
-            sizes.append(path.stat().st_size)
+    for inner, _, names in os.walk(folder):  # bears folders that vanish
+        for name in names:
+            with contextlib.suppress(OSError):  # and so do files
+                sizes.append(os.path.getsize(os.path.join(inner, name)))
     return max(sizes)
 
 
