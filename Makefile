@@ -50,20 +50,22 @@ serve: book  ## build the site and serve it on http://127.0.0.1:8000
 test: test-fast test-notebooks test-site  ## unit tests, sync check, every notebook, site checks
 
 test-fast: $(VENV)/.all  ## unit tests, sync check and claims ledger, without notebooks or site
-	$(BIN)/python -m pytest tests --ignore tests/browser --ignore tests/test_site.py
+	$(BIN)/python -m pytest tests --doctest-modules course_utils \
+	  --ignore tests/test_site.py --ignore tests/test_standalone.py
 	$(BIN)/course sync --check
 	$(BIN)/course claims --check
 
 test-notebooks: $(VENV)/.all  ## execute every stored notebook, one after another
 	$(BIN)/python -m pytest notebooks --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval.cfg
+	$(BIN)/python -m pytest tests/test_standalone.py
 
 test-strict: $(VENV)/.all  ## the same, comparing every output (on the machine that wrote them)
 	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env \
 	  --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval.cfg
 
 test-site: $(VENV)/.all book  ## links, anchors, alt texts, equation numbers; in a browser if there is one
-	$(BIN)/python -m pytest tests/test_site.py tests/browser -rs
+	$(BIN)/python -m pytest tests/test_site.py -rs
 
 # ---- for authors ------------------------------------------------------------------------
 
