@@ -15,6 +15,8 @@ with one weight layer in the branch).
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -59,8 +61,10 @@ class DeepReplicas(nn.Module):
         D_in, D, K.
     S : int
         Copies, each with its own weights.
-    gate_bias : float
-        Initial :math:`b_T`: negative, so that a highway layer starts near the identity.
+    gate_bias : float, optional
+        Initial :math:`b_T`, negative, so that a highway layer starts near the identity.
+        Default: :math:`-\\ln(\\text{depth} - 1)`, so that g = 1 / depth and the carried
+        share :math:`(1 - g)^{\\text{depth}}` is about 1 / e at every depth.
     branch_scale : float, optional
         Factor on He's standard deviation :math:`\\sqrt{2 / D}` of :math:`W_H`. Default:
         1, but ``1 / depth ** 0.5`` for the residual net, whose signal would otherwise
@@ -69,7 +73,7 @@ class DeepReplicas(nn.Module):
 
     def __init__(
         self, kind: str, depth: int, sizes: tuple[int, int, int], S: int, *,
-        generator: torch.Generator, gate_bias: float = -2.0,
+        generator: torch.Generator, gate_bias: float | None = None,
         branch_scale: float | None = None,
     ):
         super().__init__()
@@ -78,6 +82,8 @@ class DeepReplicas(nn.Module):
         D_in, D, K = sizes
         if branch_scale is None:
             branch_scale = depth**-0.5 if kind == "residual" else 1.0
+        if gate_bias is None:
+            gate_bias = -math.log(max(depth - 1, 1))
         self.kind = kind
         self.first = ReplicaLinear(S, D_in, D, generator=generator)
         self.last = ReplicaLinear(S, D, K, generator=generator)

@@ -78,6 +78,14 @@ def test_deep_net_is_its_layers(kind):
     assert len(net.hidden(x)) == 4
 
 
+def test_default_gate_carries_the_same_share_at_every_depth():
+    """b_T = -ln(L - 1) gives g = 1/L: sigma(-ln(L-1)) = 1 / (1 + L - 1)."""
+    for depth in (10, 50):
+        net = DeepReplicas("highway", depth, (5, D, 2), S, generator=gen())
+        g = torch.sigmoid(net.b_T[0])
+        torch.testing.assert_close(g, torch.full_like(g, 1 / depth))
+
+
 def test_unknown_kind():
     with pytest.raises(ValueError, match="expected one of.*got 'dense'"):
         DeepReplicas("dense", 2, (2, 3, 5), 1, generator=gen())
