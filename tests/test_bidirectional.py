@@ -12,6 +12,7 @@ from course_utils.bidirectional import (
     TwoPasses, birnn, deep_birnn, directions, influence, last_states, packed, recur,
     reverse, token_mask,
 )
+from teaching import taught
 
 KINDS = [nn.RNN, nn.LSTM, nn.GRU]
 B, T, D, H = 5, 7, 3, 2
@@ -225,3 +226,21 @@ def test_one_token():
     module = made(nn.LSTM)
     h = packed(module, torch.randn(1, 1, D, dtype=torch.float64), torch.tensor([1]))
     assert h.shape == (1, 1, 2 * H)
+
+
+def test_teaching_cells_equal_the_library():
+    """The chapter's own recur, reverse, birnn and deep_birnn, on ragged prime sizes."""
+    names = ("recur", "reverse", "birnn", "deep_birnn")
+    cells = dict(zip(names, taught("09_bidirectional", *names)))
+    x, lengths = ragged(7)
+    layers = directions(made(layers=3))
+    (forward, backward), *_ = layers
+    pairs = [
+        (cells["recur"](x, forward), recur(x, forward)),
+        (cells["reverse"](x, lengths), reverse(x, lengths)),
+        (cells["birnn"](x, lengths, forward, backward),
+         birnn(x, lengths, forward, backward)),
+        (cells["deep_birnn"](x, lengths, layers), deep_birnn(x, lengths, layers)),
+    ]
+    for got, expected in pairs:
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)

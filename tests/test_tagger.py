@@ -249,3 +249,20 @@ def test_constrain_keeps_allowed_scores():
 def test_windows_stop_at_the_line():
     got = windows(torch.tensor([[1, 2]]), 5)
     assert got.tolist() == [[[0, 0, 1, 2, 0], [0, 1, 2, 0, 0]]]
+
+
+def test_teaching_class_equals_the_library():
+    """BiLSTMCRF of the chapter and Tagger(BiLSTM, crf=True), same weights: same loss."""
+    Taught, loss_of = taught(
+        "09b_bilstm_crf", "BiLSTMCRF", "sequence_loss", K=K, N=N
+    )
+    ours = Tagger(BiLSTM(3, 5), crf=True).double()
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    theirs = Taught(3, 5).double()
+    theirs.load_state_dict({
+        name.removeprefix("features.").replace("crf.", "chain."): value
+        for name, value in ours.state_dict().items()
+    })
+    batch = tagging.collate(LINES)
+    torch.testing.assert_close(loss_of(theirs, batch), ours.loss(batch))
