@@ -53,6 +53,7 @@ test-fast: $(VENV)/.all  ## unit tests, sync check and claims ledger, without no
 	$(BIN)/python -m pytest tests --doctest-modules course_utils \
 	  --ignore tests/test_site.py --ignore tests/test_standalone.py
 	$(BIN)/course sync --check
+	$(BIN)/course lint
 	$(BIN)/course claims --check
 
 test-notebooks: $(VENV)/.all  ## execute every stored notebook, one after another

@@ -10,7 +10,7 @@ from pathlib import Path
 def parser() -> argparse.ArgumentParser:
     """The whole command line; every part states what it does in plain words."""
     from ..data import command as data
-    from . import claims, repository, skeleton, sync
+    from . import claims, lint, repository, skeleton, sync
 
     top = argparse.ArgumentParser(
         prog="course",
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder of the course (default: the one around the current folder)",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (sync, data, claims, skeleton, repository):
+    for module in (sync, lint, data, claims, skeleton, repository):
         module.add_parser(commands)
     return top
 
