@@ -34,6 +34,9 @@ from course_utils.authoring.quiz import QuizError, parse
 from course_utils.authoring.repository import colab
 
 LOGGER = logging.getLogger(__name__)
+# The theme names no mode until a reader chooses one, and then complains in the console. Set
+# here and not as its default: without scripts, "auto" would leave the page without colours.
+MODE = "<script>document.documentElement.dataset.mode ||= 'auto'</script>\n"
 CARD = re.compile(r'<div class="course-claim (?P<rest>[^>]*)>(?P<head>.{0,60}?Claim (?P<row>[A-Z]\d+))', re.S)
 
 
@@ -73,6 +76,33 @@ def prepare(app: Sphinx) -> None:
         raise ExtensionError(str(error)) from error
 
 
+# ---- numbers of chapters ----------------------------------------------------------------
+
+
+def as_counted(app: Sphinx, env, docnames) -> None:
+    """Before reading: the numbers that Sphinx will compare its new count with."""
+    env.toc_secnumbers = getattr(env, "course_counted", env.toc_secnumbers)
+
+
+def as_shown(app: Sphinx, env) -> list[str]:
+    """Number pages as their files are, 6, 6b, 6c, and leave headings without a number.
+
+    Figures, equations and exercises have their numbers by now, counted by chapter.
+    """
+    env.course_counted = env.toc_secnumbers
+    shown = {}
+    for docname, counted in env.course_counted.items():
+        letter = re.match(r"notebooks/\d\d([a-z]?)_", docname)
+        number = counted.get("", ())
+        number = (f"{number[0]}{letter[1]}",) if letter and letter[1] else number
+        shown[docname] = {anchor: None if anchor else number for anchor in counted}
+        env.titles[docname]["secnumber"] = number
+        for entry in env.tocs[docname].findall(nodes.reference):
+            entry["secnumber"] = None if entry["anchorname"] else number
+    env.toc_secnumbers = shown
+    return []
+
+
 # ---- directives that generate -----------------------------------------------------------
 
 
@@ -82,11 +112,8 @@ class Generated(SphinxDirective):
     def depend(self) -> Path:
         """Read this page again whenever a source of the generated parts changes."""
         root = Path(self.env.srcdir)
-        sources = [root / "book" / "syllabus.yml", root / "pyproject.toml"]
-        sources += (root / "notebooks").glob("*.ipynb")
-        sources += (root / "book" / "results").glob("*.json")
-        for path in (*sources, root / "notebooks", root / "book" / "results"):
-            self.env.note_dependency(str(path))
+        for path in sources(root):
+            self.env.note_dependency(path)
         return root
 
     def link(self, notebook: str, anchor: str = "") -> str:
@@ -99,6 +126,21 @@ class Generated(SphinxDirective):
     def section(self, title: str, key: str, *content: nodes.Node) -> nodes.section:
         node = nodes.section("", nodes.title(title, title), *content, ids=[key], names=[key])
         return node
+
+
+def sources(root: Path) -> list[str]:
+    """The files that the generated parts are made of."""
+    found = [root / "book" / "syllabus.yml", root / "pyproject.toml"]
+    found += sorted((root / "notebooks").glob("*.ipynb"))
+    found += sorted((root / "book" / "results").glob("*.json"))
+    return [str(path) for path in found]
+
+
+def new_sources(app: Sphinx, env, added, changed, removed) -> list[str]:
+    """Pages with generated parts, if a source has come or gone since the last build."""
+    found = sources(Path(app.srcdir))
+    known, env.course_sources = getattr(env, "course_sources", found), found
+    return [] if known == found else [d for d in env.found_docs if found[0] in env.dependencies[d]]
 
 
 def raw(html: str) -> nodes.raw:
@@ -236,7 +278,7 @@ class Quiz(SphinxDirective):
     def option(self, option, name: str, key: str) -> list[nodes.Node]:
         kind, word = ("right", "Right.") if option.correct else ("wrong", "Not so.")
         return [
-            raw(f'<div class="course-option"><input type="radio" name="{name}" id="{key}"/>'
+            raw(f'<div class="course-option"><input type="radio" name="{name}" id="{key}"{spoken(option.text)}/>'
                 f'<label for="{key}">'),
             *self.words(option.text, inline=True),
             raw('</label><div class="course-feedback" aria-live="polite">'
@@ -253,6 +295,12 @@ class Quiz(SphinxDirective):
                 raise self.error(f"quiz: expected one line as the text of an option: {text}")
             return [nodes.inline("", "", *found[0].children)]
         return found
+
+
+def spoken(text: str) -> str:
+    """A name for an option that is nothing but a formula, which has no words to read out."""
+    alone = re.fullmatch(r"\$([^$]+)\$[.,;]?", text.strip())
+    return f' aria-label="{escape(alone[1])}"' if alone else ""
 
 
 # ---- pages ------------------------------------------------------------------------------
@@ -280,10 +328,13 @@ def offer_notebook(app: Sphinx, pagename, templatename, context, doctree) -> Non
 
 
 def tidy_page(app: Sphinx, pagename, templatename, context, doctree) -> None:
-    """Drop the scripts of Thebe, which is not used; describe the page to link previews."""
+    """Drop Thebe's scripts, which are not used; mend roles; describe the page to previews."""
     for kind in ("script_files", "css_files"):
         if kind in context:
             context[kind][:] = [item for item in context[kind] if not _thebe(item)]
+    if "body" in context:
+        context["body"] = mended(context["body"])
+    context["metatags"] = context.get("metatags", "") + MODE
     base = app.config.html_baseurl
     if base and doctree is not None:
         facts = {
@@ -293,10 +344,20 @@ def tidy_page(app: Sphinx, pagename, templatename, context, doctree) -> None:
             "og:site_name": app.config.html_title,
             "og:description": _first_words(doctree),
         }
-        context["metatags"] = context.get("metatags", "") + "".join(
+        context["metatags"] += "".join(
             f'<meta property="{key}" content="{escape(re.sub("<[^>]*>", "", value))}"/>\n'
             for key, value in facts.items()
         )
+
+
+def mended(body: str) -> str:
+    """A page's HTML without what its extensions get wrong.
+
+    Entries of a bibliography are list items (their role is deprecated), and the content
+    of each exercise, solution and proof carries the same id.
+    """
+    body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    return re.sub(r' id="(exercise|solution|proof)-content"', "", body)
 
 
 def _thebe(item) -> bool:
@@ -344,6 +405,9 @@ def setup(app: Sphinx) -> dict:
     app.add_role("row", row_role)
     app.connect("config-inited", set_address)
     app.connect("builder-inited", prepare)
+    app.connect("env-get-outdated", new_sources)
+    app.connect("env-before-read-docs", as_counted)
+    app.connect("env-get-updated", as_shown, priority=900)
     app.connect("doctree-resolved", mark_claims)
     app.connect("html-page-context", offer_notebook)
     app.connect("html-page-context", tidy_page, priority=900)
