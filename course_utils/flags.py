@@ -4,7 +4,8 @@ Introduced in chapter 6. A line holds noise, the flags "a" and "b" in random ord
 query "?" at its end. The answer is the flag that came last. `gap` noise symbols lie
 between the flags, and again between the last flag and the query. So a window of
 gap + 1 symbols or fewer never shows two of the three together: windows, and pools of
-windows, can only guess.
+windows, can only guess. The three models here are the ones that guess; the recurrent
+network that does not is in the chapter.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch import nn
+from torch.nn import functional as F
+
+from . import crf
 
 SYMBOLS = "ab?cdefgh"  # two flags, the query, six noise symbols
 QUERY = SYMBOLS.index("?")
@@ -53,3 +58,63 @@ def show(row: torch.Tensor) -> str:
     'acbh?'
     """
     return "".join(SYMBOLS[i] for i in row.tolist())
+
+
+def one_hot(x: torch.Tensor) -> torch.Tensor:
+    """Symbols (B, T) as one-hot vectors (B, T, N)."""
+    return F.one_hot(x, len(SYMBOLS)).float()
+
+
+def last_windows(x: torch.Tensor, L: int) -> torch.Tensor:
+    """The L symbols that end at each step, one-hot: (B, T, N L); zeros before the line."""
+    return F.pad(one_hot(x), (0, 0, L - 1, 0)).unfold(1, L, 1).flatten(2)
+
+
+class Model(nn.Module):
+    """Scores of the two answers (B, 2) from a line; cross-entropy as loss."""
+
+    def loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(self(x), y)
+
+
+class Window(Model):
+    """A fully connected network on the last `L` symbols."""
+
+    def __init__(self, L: int, H: int = 32):
+        super().__init__()
+        self.L = L
+        self.net = nn.Sequential(
+            nn.Linear(len(SYMBOLS) * L, H), nn.ReLU(), nn.Linear(H, 2)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(last_windows(x, self.L)[:, -1])
+
+
+class Pooled(Model):
+    """A convolution of width `L` inside the line (no padding), maximum over time."""
+
+    def __init__(self, L: int, H: int = 32):
+        super().__init__()
+        self.C, self.V = nn.Conv1d(len(SYMBOLS), H, L), nn.Linear(H, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.V(torch.relu(self.C(one_hot(x).transpose(1, 2))).amax(2))
+
+
+class ChainOnWindows(Model):
+    """A linear-chain CRF with the tags: first answer, second answer, nothing yet."""
+
+    def __init__(self, L: int):
+        super().__init__()
+        self.L = L
+        self.net, self.crf = nn.Linear(len(SYMBOLS) * L, 3), crf.CRF(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        unary, _ = crf.marginals(self.net(last_windows(x, self.L)), self.crf.chain)
+        return unary[:, -1, :2].clamp(min=1e-30).log()
+
+    def loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        tags = torch.full_like(x, 2)
+        tags[:, -1] = y
+        return self.crf(self.net(last_windows(x, self.L)), tags)

@@ -34,3 +34,38 @@ def test_same_seed_same_lines():
 def test_negative_gap():
     with pytest.raises(ValueError, match="0 or more"):
         flags.recall(1, -1, generator=torch.Generator())
+
+
+@pytest.mark.parametrize("kind", [flags.Window, flags.Pooled, flags.ChainOnWindows])
+def test_models_answer_and_learn_from_every_parameter(kind):
+    torch.manual_seed(0)
+    x, y = flags.recall(7, 3, generator=torch.Generator().manual_seed(0), before=4)
+    model = kind(5)
+    assert model(x).shape == (7, 2)
+    model.loss(x, y).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_window_sees_the_last_symbols_only():
+    torch.manual_seed(0)
+    model, x = flags.Window(5), torch.randint(3, 9, (2, 11))
+    other = x.clone()
+    other[:, :6] = 3
+    assert torch.equal(model(x), model(other))
+    other[:, 6] = (other[:, 6] - 2) % 6 + 3
+    assert not torch.equal(model(x), model(other))
+
+
+def test_pool_cannot_tell_exchanged_flags():
+    """Filler of one kind, flags further apart than the window: equal outputs."""
+    torch.manual_seed(0)
+    model = flags.Pooled(5)
+    line = torch.full((2, 25), 4)
+    line[0, 6], line[0, 14] = 0, 1
+    line[1, 6], line[1, 14] = 1, 0
+    out = model(line)
+    torch.testing.assert_close(out[0], out[1])
+    line[0, 9], line[1, 9] = line[0, 14], line[1, 14]  # now inside one window
+    line[:, 14] = 4
+    out = model(line)
+    assert (out[0] - out[1]).abs().max() > 1e-3
