@@ -150,3 +150,15 @@ def test_masks_with_holes_are_refused():
             crf.log_partition(E, zero, torch.tensor(mask))
     with pytest.raises(ValueError, match="expected bool"):
         crf.log_partition(E, zero, torch.ones(1, 3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_equals_cpu(ragged):
+    E, chain, mask = ragged
+    there = E.cuda(), Chain(*(c.cuda() for c in chain)), mask.cuda()
+    torch.testing.assert_close(
+        crf.log_partition(*there).cpu(), crf.log_partition(E, chain, mask), **EXACT
+    )
+    for got, wanted in zip(crf.marginals(*there), crf.marginals(E, chain, mask)):
+        torch.testing.assert_close(got.cpu(), wanted, **EXACT)
+    assert torch.equal(crf.viterbi(*there)[0].cpu(), crf.viterbi(E, chain, mask)[0])
