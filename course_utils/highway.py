@@ -67,8 +67,8 @@ class DeepReplicas(nn.Module):
         share :math:`(1 - g)^{\\text{depth}}` is about 1 / e at every depth.
     branch_scale : float, optional
         Factor on He's standard deviation :math:`\\sqrt{2 / D}` of :math:`W_H`. Default:
-        1, but ``1 / depth ** 0.5`` for the residual net, whose signal would otherwise
-        grow like :math:`2^{depth / 2}` (see the chapter).
+        1, but 1 / depth for the residual net, so that its signal grows by a bounded
+        factor, :math:`(1 + 1 / L)^L < e`, instead of :math:`2^{L / 2}`.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class DeepReplicas(nn.Module):
             raise ValueError(f"kind: expected one of {KINDS}, got {kind!r}.")
         D_in, D, K = sizes
         if branch_scale is None:
-            branch_scale = depth**-0.5 if kind == "residual" else 1.0
+            branch_scale = 1 / depth if kind == "residual" else 1.0
         if gate_bias is None:
             gate_bias = -math.log(max(depth - 1, 1))
         self.kind = kind
