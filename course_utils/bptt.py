@@ -16,6 +16,7 @@ with a loss :math:`\mathcal{L} = \sum_t \mathcal{L}_t(y_t)`. The immediate deriv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,12 @@ class Parameters(NamedTuple):
     b_y: np.ndarray
 
 
-def forward(x: np.ndarray, h_0: np.ndarray, p) -> tuple[np.ndarray, np.ndarray]:
+def slope_tanh(h: np.ndarray) -> np.ndarray:
+    """f'(a) = 1 - h^2 from h = tanh(a)."""
+    return 1 - h**2
+
+
+def forward(x, h_0, p, *, f: Callable = np.tanh) -> tuple[np.ndarray, np.ndarray]:
     """States h_0 ... h_T (T + 1, H) and outputs y_1 ... y_T (T, K) of x (T, D).
 
     >>> one = np.ones((1, 1))
@@ -42,16 +48,16 @@ def forward(x: np.ndarray, h_0: np.ndarray, p) -> tuple[np.ndarray, np.ndarray]:
     """
     h, y = [h_0], []
     for x_t in x:
-        h.append(np.tanh(p.U @ x_t + p.W @ h[-1] + p.b_h))  # (H,)
+        h.append(f(p.U @ x_t + p.W @ h[-1] + p.b_h))  # (H,)
         y.append(p.V @ h[-1] + p.b_y)  # (K,)
     return np.array(h), np.array(y)
 
 
-def backward(x: np.ndarray, h: np.ndarray, dy: np.ndarray, p) -> Parameters:
+def backward(x, h, dy, p, *, slope: Callable = slope_tanh) -> Parameters:
     r"""Gradients of L = sum of L_t: one sweep from T down to 1, O(T H^2).
 
     .. math:: \bar h_t = V^T \bar y_t + W^T \bar a_{t+1}, \qquad
-        \bar a_t = (1 - h_t^2) \odot \bar h_t
+        \bar a_t = f'(a_t) \odot \bar h_t
 
     where the bar is dL/d(.), and each shared parameter collects its immediate
     derivative at every step.
@@ -64,6 +70,8 @@ def backward(x: np.ndarray, h: np.ndarray, dy: np.ndarray, p) -> Parameters:
     dy : array, shape (T, K)
         dL_t/dy_t; zero rows for steps without a target.
     p : Parameters
+    slope : callable
+        f'(a) as a function of h = f(a).
 
     Returns
     -------
@@ -75,7 +83,7 @@ def backward(x: np.ndarray, h: np.ndarray, dy: np.ndarray, p) -> Parameters:
     da_next = np.zeros_like(h[0])  # (H,)
     for t in range(len(x), 0, -1):
         dh = p.V.T @ dy[t - 1] + p.W.T @ da_next  # (H,) total: now and later
-        da = (1 - h[t] ** 2) * dh  # (H,)
+        da = slope(h[t]) * dh  # (H,)
         g.U[:] += np.outer(da, x[t - 1])
         g.W[:] += np.outer(da, h[t - 1])
         g.b_h[:] += da
@@ -85,11 +93,11 @@ def backward(x: np.ndarray, h: np.ndarray, dy: np.ndarray, p) -> Parameters:
     return g
 
 
-def responsibilities(h: np.ndarray, dy: np.ndarray, p) -> np.ndarray:
+def responsibilities(h, dy, p, *, slope: Callable = slope_tanh) -> np.ndarray:
     r"""dL_t/da_k for every pair of steps: array (T, T, H), zero where k > t.
 
     Row t - 1 follows the loss of step t backwards,
-    :math:`\delta_{t,k-1} = \mathrm{diag}(1 - h_{k-1}^2) W^T \delta_{t,k}`. It costs
+    :math:`\delta_{t,k-1} = \mathrm{diag}(f'(a_{k-1})) W^T \delta_{t,k}`. It costs
     O(T^2 H^2): `backward` sums over t on the way and costs O(T H^2).
     """
     T, H = len(dy), h.shape[1]
@@ -97,18 +105,18 @@ def responsibilities(h: np.ndarray, dy: np.ndarray, p) -> np.ndarray:
     for t in range(1, T + 1):
         dh = p.V.T @ dy[t - 1]
         for k in range(t, 0, -1):
-            delta[t - 1, k - 1] = (1 - h[k] ** 2) * dh
+            delta[t - 1, k - 1] = slope(h[k]) * dh
             dh = p.W.T @ delta[t - 1, k - 1]
     return delta
 
 
-def terms(h: np.ndarray, dy: np.ndarray, p) -> np.ndarray:
+def terms(h, dy, p, *, slope: Callable = slope_tanh) -> np.ndarray:
     """The slide's sum, term by term: dL_t/dW through step k, array (T, T, H, H).
 
     ``terms(...)[t - 1, k - 1]`` is (dL_t/dh_t)(dh_t/dh_k)(immediate dh_k/dW). The sum
     over k is dL_t/dW, the sum over both is dL/dW. Memory T^2 H^2: for short sequences.
     """
-    delta = responsibilities(h, dy, p)  # (T, T, H)
+    delta = responsibilities(h, dy, p, slope=slope)  # (T, T, H)
     return np.einsum("tki,kj->tkij", delta, h[:-1])  # (T, T, H, H)
 
 

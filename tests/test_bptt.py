@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from course_utils import bptt, elman
+from teaching import taught
 
 T, D, H, K = 7, 3, 5, 2
 
@@ -53,6 +54,22 @@ def test_by_pencil():
     da_1 = da_2 / 2 * (1 - s**2)
     wanted = (da_1, da_2 * s, da_1 + da_2, h_2**2, h_2)
     assert worst([v.squeeze() for v in g], wanted) < 1e-15
+
+
+def test_linear_by_pencil():
+    """f(a) = a, u = 1, w = 1/2, v = 2, x = (2, 1, 0): h = 2, 2, 1 and y_3 = 2. With
+    y*_3 = 1 and L = L_3: h_3 = w^2 u x_1 + w u x_2 + u x_3, so dh_3/dw = 2 w x_1 + x_2
+    = 3, of which h_2 = 2 is immediate and w h_1 = 1 comes from step 2. dL/dh_3 = 2."""
+    one = np.ones((1, 1))
+    p = bptt.Parameters(one, one / 2, np.zeros(1), 2 * one, np.zeros(1))
+    x = np.array([[2.0], [1.0], [0.0]])
+    h, y = bptt.forward(x, np.zeros(1), p, f=lambda a: a)
+    assert h[:, 0].tolist() == [0.0, 2.0, 2.0, 1.0] and y[2, 0] == 2.0
+    dy = np.array([[0.0], [0.0], [1.0]])
+    g = bptt.backward(x, h, dy, p, slope=np.ones_like)
+    assert [float(v.squeeze()) for v in g] == [2.0, 6.0, 3.5, 1.0, 1.0]
+    parts = bptt.terms(h, dy, p, slope=np.ones_like)[2, :, 0, 0]
+    assert parts.tolist() == [0.0, 2.0, 4.0]
 
 
 def test_equal_to_autograd():
@@ -172,3 +189,29 @@ def test_errors_say_what_was_expected():
         bptt.backward(x, h[1:], dy, p)
     with pytest.raises(ValueError, match="at least 1 step"):
         bptt.chunks(T, 0)
+
+
+def test_taught_functions_equal_the_library():
+    """The chapter's `forward` and `backward` against this module's."""
+    taught_forward, taught_backward = taught("07_training", "forward", "backward")
+    inputs = case(7)
+    p, x, h_0, _ = inputs
+    h, y, dy = run(*inputs)
+    h_taught, y_taught = taught_forward(x, h_0, p)
+    assert np.array_equal(h, h_taught) and np.array_equal(y, y_taught)
+    ours = bptt.backward(x, h, dy, p)
+    assert worst(taught_backward(x, h, dy, p), ours) == 0
+
+
+def test_taught_truncation_equals_the_masks():
+    chunked, slid = taught("07b_gradients_through_time", "chunked", "slid")
+    inputs = case(8)
+    p, x, h_0, y_star = inputs
+    h, _, dy = run(*inputs)
+    parts, q = bptt.terms(h, dy, p), as_tensors(p)
+    x, h_0, y_star = torch.tensor(x), torch.tensor(h_0)[None], torch.tensor(y_star)
+    for window in (1, 3, 7):
+        for by_autograd, kept in ((chunked, bptt.chunks), (slid, bptt.sliding_window)):
+            partial = np.einsum("tk,tkij->ij", kept(T, window), parts)
+            got = by_autograd(x, h_0, y_star, q, window)
+            np.testing.assert_allclose(got, partial, rtol=0, atol=1e-12)

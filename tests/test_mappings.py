@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy, mse_loss
 
 from course_utils import elman, mappings
+from teaching import taught
 
 B, T, D, H, K = 2, 7, 3, 5, 11
 
@@ -120,3 +121,17 @@ def test_errors_say_what_was_expected():
         mappings.inputs(mappings.parallel(3), x, y_star)
     with pytest.raises(ValueError, match="length \\+ ahead"):
         mappings.windows(torch.arange(3), 3, 1)
+
+
+def test_taught_functions_equal_the_library():
+    """The chapter's `losses` and `generate` against this module's."""
+    losses, generate = taught("07_training", "losses", "generate")
+    g = torch.Generator().manual_seed(5)
+    mapping = mappings.sub_part(T, n_in=4, first=3)
+    y = torch.randn(B, T, K, generator=g)
+    target = torch.randint(K, (B, 5), generator=g)
+    mine = mappings.losses(mapping, y, target, cross_entropy)
+    assert torch.equal(losses(mapping, y, target, cross_entropy), mine)
+    net, x = network(D, D), torch.randn(B, 4, D, generator=g)
+    ours = mappings.generate(net, mapping, x, feed=lambda y: y)
+    assert torch.equal(generate(net, mapping, x, lambda y: y), ours)
