@@ -20,6 +20,7 @@ LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "audi
 FETCHED_RELS = {"stylesheet", "icon", "preload", "prefetch", "modulepreload", "manifest",
                 "apple-touch-icon", "mask-icon", "preconnect", "dns-prefetch", "shortcut"}
 IN_CSS = re.compile(r"""(?:url\(\s*|@import\s+)["']?\s*((?:https?:)?//[^"')\s]+)""", re.I)
+LEFTOVER = re.compile(r"\\[A-Za-z]{2,}|\$[^\s$]|[^\s$]\$|\{[a-z:]+\}`|```|:::|^\([a-z-]+\)=", re.M)
 COMMAND = re.compile(r"\\([A-Za-z]+)")
 ENVIRONMENT = re.compile(r"\\(begin|end)\{([^}]*)\}")
 
@@ -143,6 +144,20 @@ def bad_equations(site: Site, known: set[str]) -> list[str]:
             number = tag.select_one(".eqno")
             text = tag.get_text().replace(number.get_text() if number else "", "", 1)
             wrong += [f"{site.name(path)}: {text.strip()[:60]!r}: {c}" for c in tex_complaints(text, known)]
+    return wrong
+
+
+def leftover_markup(site: Site) -> list[str]:
+    """Source text that a reader would see: dollars, TeX commands, roles, fences."""
+    wrong = []
+    for path, page in site.pages.items():
+        body = page.find("article") or page.body or page
+        for text in body.find_all(string=LEFTOVER):
+            if not text.find_parent(["code", "pre", "script", "style", "textarea"]) and not (
+                text.find_parent(class_=["math", "course-claim"])
+            ):
+                found = LEFTOVER.search(text)
+                wrong.append(f"{site.name(path)}: {text[max(0, found.start() - 20) :][:60]!r}")
     return wrong
 
 

@@ -47,6 +47,10 @@ def test_formulas_are_well_formed(site):
     assert sitecheck.bad_equations(site, KNOWN) == []
 
 
+def test_no_source_text_is_left(site):
+    assert sitecheck.leftover_markup(site) == []
+
+
 def test_pages_have_language_and_title(site):
     assert sitecheck.without_language_or_title(site) == []
 
@@ -150,6 +154,7 @@ def complaints(site: sitecheck.Site) -> list[str]:
         *sitecheck.missing_alt(site),
         *sitecheck.external_loads(site),
         *sitecheck.bad_equations(site, KNOWN),
+        *sitecheck.leftover_markup(site),
         *sitecheck.without_language_or_title(site),
         *sitecheck.wrong_numbers(site, "01_a", {"equation": {"eq-a": "1.1"}}),
     ]
@@ -185,6 +190,10 @@ def test_a_right_page_passes(tmp_path):
         (r'<div class="math">\[\begin{aligned}a\end{align}\]</div>', "closes nothing"),
         (r'<div class="math">\[\begin{cases}a\]</div>', "is not closed"),
         (r'<div class="math">\[\left( a \]</div>', r"\left and \right"),
+        (r"<p>adds $x^\top x</p><ul><li>\dots$</li></ul>", r"$x^\\top x"),
+        (r"<p>\frac12</p>", r"\\frac12"),
+        ("<p>see {eq}`eq-a`</p>", "{eq}`"),
+        ("<p>costs 3$</p>", "3$"),
     ],
 )
 def test_a_defect_is_found(tmp_path, defect, said):

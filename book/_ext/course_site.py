@@ -36,7 +36,7 @@ from course_utils.authoring.repository import colab
 LOGGER = logging.getLogger(__name__)
 # The theme names no mode until a reader chooses one, and then complains in the console. Set
 # here and not as its default: without scripts, "auto" would leave the page without colours.
-MODE = "<script>document.documentElement.dataset.mode ||= 'auto'</script>\n"
+MODE = "document.documentElement.dataset.mode ||= 'auto';"
 CARD = re.compile(r'<div class="course-claim (?P<rest>[^>]*)>(?P<head>.{0,60}?Claim (?P<row>[A-Z]\d+))', re.S)
 
 
@@ -334,7 +334,6 @@ def tidy_page(app: Sphinx, pagename, templatename, context, doctree) -> None:
             context[kind][:] = [item for item in context[kind] if not _thebe(item)]
     if "body" in context:
         context["body"] = mended(context["body"])
-    context["metatags"] = context.get("metatags", "") + MODE
     base = app.config.html_baseurl
     if base and doctree is not None:
         facts = {
@@ -344,7 +343,7 @@ def tidy_page(app: Sphinx, pagename, templatename, context, doctree) -> None:
             "og:site_name": app.config.html_title,
             "og:description": _first_words(doctree),
         }
-        context["metatags"] += "".join(
+        context["metatags"] = context.get("metatags", "") + "".join(
             f'<meta property="{key}" content="{escape(re.sub("<[^>]*>", "", value))}"/>\n'
             for key, value in facts.items()
         )
@@ -403,6 +402,7 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("schedule", Schedule)
     app.add_directive("quiz", Quiz)
     app.add_role("row", row_role)
+    app.add_js_file(None, body=MODE)
     app.connect("config-inited", set_address)
     app.connect("builder-inited", prepare)
     app.connect("env-get-outdated", new_sources)
