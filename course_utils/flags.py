@@ -1,8 +1,8 @@
 """A task whose dependency can be longer than any window: recall the last flag.
 
 Introduced in chapter 6. A line holds noise, the flags "a" and "b" in random order, and a
-query "?" at its end. The answer is the flag that came last. `gap` noise symbols lie
-between the flags, and again between the last flag and the query. So a window of
+query "?" at its end. The answer is the flag that came last. At least `gap` noise symbols
+lie between the flags, and `gap` between the last flag and the query. So a window of
 gap + 1 symbols or fewer never shows two of the three together: windows, and pools of
 windows, can only guess. The three models here are the ones that guess; the recurrent
 network that does not is in the chapter.
@@ -30,23 +30,31 @@ class Recall(NamedTuple):
     y: torch.Tensor
 
 
-def recall(B: int, gap: int, *, generator: torch.Generator, before: int = 0) -> Recall:
-    """`before` noise symbols, one flag, `gap` noise, the other flag, `gap` noise, query.
+def recall(
+    B: int, gap: int, *, generator: torch.Generator, before: int = 0, spread: int = 4
+) -> Recall:
+    """`before` noise symbols, one flag, noise, the other flag, `gap` noise, query.
 
-    T = before + 2 gap + 3. Both flags occur once in every line, and the noise is
-    independent of their order: who cannot see the order is right half of the time.
+    Between the flags lie `gap` to `gap` + `spread` noise symbols, the same number for
+    all lines of a call; if it were always `gap`, a network could answer by the parity of
+    the time since the first flag. T = before + 3 + 2 gap, up to `spread` more. Both flags
+    occur once in every line, and the noise is independent of their order: who cannot see
+    the order is right half of the time.
 
-    >>> x, y = recall(2, 3, generator=torch.Generator().manual_seed(0))
+    >>> x, y = recall(2, 3, generator=torch.Generator().manual_seed(0), spread=0)
     >>> tuple(x.shape), bool((x[:, 4] == y).all()), bool((x[:, 0] == 1 - y).all())
     ((2, 9), True, True)
     """
-    if gap < 0 or before < 0:
-        raise ValueError(f"gap, before: expected 0 or more, got {gap}, {before}.")
-    T = before + 2 * gap + 3
+    if min(gap, before, spread) < 0:
+        raise ValueError(
+            f"gap, before, spread: expected 0 or more, got {gap}, {before}, {spread}."
+        )
+    second = before + 1 + gap + int(torch.randint(spread + 1, (), generator=generator))
+    T = second + 1 + gap + 1
     x = torch.randint(*NOISE, (B, T), generator=generator)  # (B, T)
     y = torch.randint(2, (B,), generator=generator)  # (B,)
     x[:, before] = 1 - y
-    x[:, before + 1 + gap] = y
+    x[:, second] = y
     x[:, -1] = QUERY
     return Recall(x, y)
 

@@ -7,12 +7,21 @@ from course_utils import flags
 
 
 def test_layout():
-    x, y = flags.recall(7, 5, generator=torch.Generator().manual_seed(0), before=3)
+    x, y = flags.recall(
+        7, 5, generator=torch.Generator().manual_seed(0), before=3, spread=0
+    )
     assert x.shape == (7, 3 + 1 + 5 + 1 + 5 + 1)
     assert torch.equal(x[:, 9], y) and torch.equal(x[:, 3], 1 - y)
     assert (x[:, -1] == flags.QUERY).all()
     noise = torch.cat([x[:, :3], x[:, 4:9], x[:, 10:-1]], 1)
     assert noise.min() >= 3 and noise.max() < len(flags.SYMBOLS)
+
+
+def test_time_between_the_flags_varies_over_calls():
+    """Else the parity of the time since the first flag would give the answer away."""
+    g = torch.Generator().manual_seed(0)
+    lengths = {flags.recall(1, 2, generator=g).x.shape[1] for _ in range(60)}
+    assert lengths == {2 * 2 + 3 + extra for extra in range(5)}
 
 
 def test_every_line_has_each_flag_once():
