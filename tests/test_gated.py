@@ -7,6 +7,7 @@ import torch
 
 from course_utils import gated
 from course_utils.recurrent import LSTM, lstm_forward, lstm_forward_indexed
+from teaching import taught
 
 B, T, D, H = 2, 3, 5, 7
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
@@ -284,3 +285,48 @@ def test_indexed_and_unbound_loops_agree_bit_for_bit():
     args = [normal(*s, seed=k) for k, s in
             enumerate([(T, B, D), (4 * H, D), (4 * H, H), (4 * H,)])]
     assert torch.equal(lstm_forward(*args), lstm_forward_indexed(*args))
+
+
+# ---------------------------------------------------------------- the chapter's cells
+
+
+def test_taught_lstm_step_is_the_library_s():
+    step = taught("08_lstm", "lstm_step")
+    arguments = [normal(*s, seed=k) for k, s in enumerate(
+        [(B, D), (B, H), (B, H), (4 * H, H + D), (4 * H,)])]
+    for mine, its in zip(step(*arguments), gated.lstm_step(*arguments)):
+        assert torch.equal(mine, its)
+
+
+def test_taught_gates_are_the_stacked_form():
+    """Gate by gate, with the rows i, f, o, C cut from one matrix."""
+    step = taught("08_lstm", "gate_by_gate")
+    x, h, c, W, b = (normal(*s, seed=k) for k, s in enumerate(
+        [(B, D), (B, H), (B, H), (4 * H, H + D), (4 * H,)]))
+    parts = dict(zip("ifoC", W.chunk(4))), dict(zip("ifoC", b.chunk(4)))
+    for mine, its in zip(step(x, h, c, *parts), gated.lstm_step(x, h, c, W, b)):
+        close(mine, its)
+
+
+def test_taught_weight_map_is_the_library_s():
+    module = torch_module(torch.nn.LSTM, torch.float64)
+    for mine, its in zip(taught("08_lstm", "lstm_from_torch")(module),
+                         gated.lstm_from_torch(module)):
+        assert torch.equal(mine, its)
+
+
+def test_taught_forward_is_the_library_s():
+    arguments = [normal(*s, seed=k) for k, s in
+                 enumerate([(T, B, D), (4 * H, D), (4 * H, H), (4 * H,)])]
+    assert torch.equal(taught("08_lstm", "lstm_forward")(*arguments),
+                       lstm_forward(*arguments))
+
+
+def test_taught_gru_step_is_the_slide_s_without_biases():
+    from dataclasses import replace
+
+    zero = torch.zeros(H).double()
+    p = replace(gated.GRUWeights.draw(D, H, gen(), torch.float64), b_z=zero, b_r=zero,
+                b=zero)
+    x, h = normal(B, D), normal(B, H, seed=1)
+    close(taught("08b_gru", "gru_step")(x, h, p.W_z, p.W_r, p.W), gated.gru_step(x, h, p))

@@ -192,3 +192,15 @@ def test_unknown_cell_and_too_few_parameters():
         ReplicaLayer("elman", 1, 2, 3, generator=gen())
     with pytest.raises(ValueError, match="too few"):
         replicas.hidden_for("lstm", 5, 3)
+
+
+@pytest.mark.parametrize("name", ["plain", "highway", "residual"])
+def test_taught_layers_are_the_library_s(name):
+    from teaching import taught
+
+    mine = taught("08c_deep", "plain", name)[1]
+    its = {"plain": plain, "highway": highway, "residual": residual}[name]
+    arguments = weights() if name == "highway" else weights()[:2]
+    x = normal(B, D, seed=4)
+    torch.testing.assert_close(mine(x, *arguments), its(x, *arguments), rtol=0,
+                               atol=1e-12)
