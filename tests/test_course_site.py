@@ -182,9 +182,11 @@ def test_the_download_is_the_stored_notebook(site):
 def test_the_schedule_has_times_and_links(site):
     first = soup(site, "book/index.html").select_one(".course-schedule > li")
     links = {a.contents[0]: a["href"] for a in first.select(".course-door")}
-    assert set(links) == {"Read", "Run on Colab", "Download"}
-    for name in ("Read", "Download"):
-        assert (site / "book" / links[name]).resolve().is_file()
+    assert set(links) == {"Run on Colab", "Download"}
+    pages = {a.get_text(): a["href"] for a in first.select(".course-lesson > a")}
+    assert set(pages) == {"One", "Two"}
+    for link in (*pages.values(), links["Download"]):
+        assert (site / "book" / link).resolve().is_file()
     assert "runs in 1.0 s" in first.get_text()
 
 

@@ -280,7 +280,7 @@ def _schedule_item(
     chapter: Chapter, lessons: list[Lesson], page: str, row: Callable[[str], str]
 ) -> str:
     title = escape(chapter.title)
-    if page:
+    if page and not lessons:
         title = f'<a href="{escape(page)}">{title}</a>'
     number = str(chapter.number) if chapter.title != chapter.part else "P"
     rows = " ".join(f'<a href="{escape(row(r.key))}">{r.key}</a>' for r in chapter.rows)
@@ -294,7 +294,7 @@ def _schedule_item(
 
 def _lesson(lesson: Lesson) -> str:
     time = f"runs in {duration(lesson.seconds)}" if lesson.seconds is not None else ""
-    links = [("Read", lesson.page), ("Run on Colab", lesson.colab), ("Download", lesson.download)]
+    links = [("Run on Colab", lesson.colab), ("Download", lesson.download)]
     doors = " ".join(
         f'<a class="course-door" href="{escape(url)}"'
         f'{" download" if text == "Download" else ""}>{text}'
@@ -302,4 +302,7 @@ def _lesson(lesson: Lesson) -> str:
         for text, url in links
         if url
     )
-    return f'<p class="course-lesson">{doors} <span class="course-time">{time}</span></p>'
+    return (
+        f'<p class="course-lesson"><a href="{escape(lesson.page)}">{escape(lesson.title)}</a>'
+        f'<span class="course-doors">{doors} <span class="course-time">{time}</span></span></p>'
+    )
