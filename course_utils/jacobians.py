@@ -121,3 +121,61 @@ def orthogonal(H: int, *, generator: torch.Generator) -> Tensor:
     """A random orthogonal matrix (H, H): every singular value is 1."""
     Q, R = torch.linalg.qr(torch.randn(H, H, generator=generator, dtype=torch.float64))
     return Q * R.diagonal().sign()
+
+
+def trajectory(W: Tensor, n: int, gain: float, *, generator: torch.Generator) -> Tensor:
+    """States (n, H) of h_t = tanh(W h_{t-1} + gain * noise), noise standard normal.
+
+    The start h_0 is standard normal as well.
+    """
+    h_t = torch.randn(len(W), generator=generator, dtype=W.dtype)
+    states = []
+    for _ in range(n):
+        noise = torch.randn(len(W), generator=generator, dtype=W.dtype)
+        h_t = torch.tanh(W @ h_t + gain * noise)  # (H,)
+        states.append(h_t)
+    return torch.stack(states)
+
+
+def exponents(
+    W: Tensor, gains: Tensor, *, generator: torch.Generator, n: int = 150, skip: int = 50
+) -> Tensor:
+    """Lyapunov exponents (G,) of tanh(W h + gain * noise) for G gains side by side.
+
+    The same as `lyapunov` of each `trajectory`, without storing a Jacobian:
+    J v = f'(a) * (W v). The first `skip` of `n` steps are not counted.
+    """
+    shape = (len(gains), len(W))  # (G, H)
+    h_t, v = (torch.randn(shape, generator=generator, dtype=W.dtype) for _ in range(2))
+    total = W.new_zeros(len(gains))
+    for t in range(n):
+        noise = torch.randn(shape, generator=generator, dtype=W.dtype)
+        h_t = torch.tanh(h_t @ W.T + gains[:, None] * noise)  # (G, H)
+        v = slope_tanh(h_t) * (v @ W.T)  # (G, H)
+        length = v.norm(dim=1, keepdim=True)
+        v = v / length
+        total += length.log()[:, 0] if t >= skip else 0.0
+    return total / (n - skip)
+
+
+def log_growth(
+    shared: bool, *, n: int, H: int, draws: int, generator: torch.Generator
+) -> Tensor:
+    """ln |W_n ... W_1 v| / |v| after each of n steps, for random products: (n, draws).
+
+    Entries of W are normal with variance 1 / H, so that |W v|^2 is |v|^2 on average.
+    With `shared` one W serves all steps of a draw, else each step has its own.
+    """
+    def draw(*shape):
+        return torch.randn(draws, *shape, generator=generator, dtype=torch.float64)
+
+    W, v = draw(H, H) / H**0.5, draw(H, 1)
+    v, path = v / v.norm(dim=1, keepdim=True), []
+    total = v.new_zeros(draws)
+    for _ in range(n):
+        v = W @ v  # (draws, H, 1)
+        length = v.norm(dim=1, keepdim=True)
+        v, total = v / length, total + length.log()[:, 0, 0]
+        path.append(total)
+        W = W if shared else draw(H, H) / H**0.5
+    return torch.stack(path)

@@ -144,3 +144,51 @@ def test_errors_say_what_was_expected():
         jacobians.step_jacobians(torch.zeros(T, 5), torch.zeros(3, 3))
     with pytest.raises(ValueError, match="skip"):
         jacobians.lyapunov(torch.eye(2).expand(3, 2, 2), generator=torch.Generator(), skip=3)
+
+
+def test_exponents_of_a_linear_regime_by_hand():
+    """Orthogonal W, no input, tiny state: slopes are 1, so the exponent is ln c for c Q."""
+    g = torch.Generator().manual_seed(6)
+    Q = jacobians.orthogonal(7, generator=g)
+    found = jacobians.exponents(0.5 * Q, torch.zeros(2, **FLOAT), generator=g, n=80, skip=60)
+    torch.testing.assert_close(found, torch.full((2,), math.log(0.5), **FLOAT))
+
+
+def test_exponents_agree_with_stored_jacobians():
+    """Long runs of one network with unit input: two estimates of one exponent."""
+    g = torch.Generator().manual_seed(8)
+    W = jacobians.gaussian(11, 1.2, generator=g)
+    h = jacobians.trajectory(W, 4000, 0.7, generator=g)
+    stored = jacobians.lyapunov(jacobians.step_jacobians(h, W), generator=g, skip=50)
+    gains = torch.full((3,), 0.7, **FLOAT)
+    found = jacobians.exponents(W, gains, generator=g, n=4000, skip=50)
+    assert (found - stored).abs().max() < 0.05 and stored.abs() > 0.1
+
+
+def test_trajectory_is_the_elman_step():
+    W = jacobians.gaussian(H, 0.9, generator=torch.Generator().manual_seed(1))
+    h = jacobians.trajectory(W, T, 0.0, generator=torch.Generator().manual_seed(2))
+    assert h.shape == (T, H)
+    zero = torch.zeros(H, **FLOAT)
+    again = elman.step(zero[None], h[:1], torch.eye(H, **FLOAT), W, zero)
+    torch.testing.assert_close(again[0], h[1])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_log_growth_matches_plain_products(shared):
+    """H = 1: |W_n ... W_1| is a product of numbers. Shared: exactly n ln |w|."""
+    g = torch.Generator().manual_seed(3)
+    path = jacobians.log_growth(shared, n=5, H=1, draws=11, generator=g)
+    assert path.shape == (5, 11)
+    steps = torch.arange(1, 6, **FLOAT)[:, None]
+    straight = (path - steps * path[0]).abs().max() < 1e-12
+    assert straight == shared
+
+
+def test_log_growth_spreads_faster_when_shared():
+    g = torch.Generator().manual_seed(5)
+    one, many = (
+        jacobians.log_growth(s, n=60, H=16, draws=60, generator=g)[-1].std()
+        for s in (True, False)
+    )
+    assert one > 2 * many
