@@ -129,7 +129,10 @@ def softmax_loss(
 def softmax_regression(
     X: csr_array, y: np.ndarray, n_classes: int, *, decay: float = 1e-6, steps: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Minimise `softmax_loss` by L-BFGS from zero: the convex problem has one optimum."""
+    """Minimise `softmax_loss` by L-BFGS from zero, in at most `steps` steps.
+
+    The loss is convex: W is unique for decay > 0, b up to a constant for all classes.
+    """
     Y = _one_of_k(y, n_classes)
     start = np.zeros((X.shape[1] + 1) * n_classes)
     found = minimize(

@@ -82,8 +82,8 @@ def bootstrap_interval(
     sample = np.asarray(sample)
     if len(sample) < 2:
         raise ValueError(f"expected at least two items, got {len(sample)}.")
-    picks = rng.integers(len(sample), size=(draws, len(sample)))
-    values = [statistic(sample[pick]) for pick in picks]
+    n = len(sample)
+    values = [statistic(sample[rng.integers(n, size=n)]) for _ in range(draws)]
     tail = (1 - level) / 2
     return float(np.quantile(values, tail)), float(np.quantile(values, 1 - tail))
 
@@ -105,8 +105,15 @@ def bits(nats: float) -> float:
 
 def confusion(predicted, truth, n_classes: int) -> np.ndarray:
     """Counts (n_classes, n_classes): rows are the truth, columns the prediction."""
+    predicted, truth = np.asarray(predicted), np.asarray(truth)
+    for name, labels in (("predicted", predicted), ("truth", truth)):
+        if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
+            raise ValueError(
+                f"{name}: expected labels 0 to {n_classes - 1}, got {labels.min()} "
+                f"to {labels.max()}."
+            )
     table = np.zeros((n_classes, n_classes), dtype=np.int64)
-    np.add.at(table, (np.asarray(truth), np.asarray(predicted)), 1)
+    np.add.at(table, (truth, predicted), 1)
     return table
 
 

@@ -20,6 +20,8 @@ def words(text: str) -> list[str]:
     """Split text into word tokens and single punctuation tokens, case kept.
 
     An apostrophe inside a word stays in it. Lower-casing is a decision of the caller.
+    Accents must be composed (``unicodedata.normalize("NFC", text)``); scripts that write
+    vowels as combining marks, such as Devanagari, need a tokeniser of their own.
 
     >>> words("The dog isn't on the table.")
     ['The', 'dog', "isn't", 'on', 'the', 'table', '.']

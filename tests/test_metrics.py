@@ -75,3 +75,9 @@ def test_one_nat_is_1_4427_bits():
 def test_confusion_has_truth_in_rows():
     table = metrics.confusion([1, 1, 0], [0, 1, 0], 2)
     assert table.tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("predicted, truth", [([-1], [0]), ([0], [2])])
+def test_confusion_refuses_labels_out_of_range(predicted, truth):
+    with pytest.raises(ValueError, match="expected labels 0 to 1"):
+        metrics.confusion(predicted, truth, 2)
