@@ -102,7 +102,7 @@ class Scoreboard(Generated):
         if not groups:
             return [nodes.paragraph("", "No chapter has put a score on record yet.")]
         return [
-            self.section(task, f"{task}-{metric}", raw(render.score_table(group, self.link)))
+            self.section(f"{task}: {metric}", f"{task}-{metric}", raw(render.score_table(group, self.link)))
             for (task, metric), group in groups.items()
         ]
 

@@ -169,11 +169,12 @@ def by_task(lines: list[dict]) -> dict[tuple[str, str], list[dict]]:
 
 def score_table(lines: list[dict], link: Callable[[str, str], str]) -> str:
     """One task as a table: figure, interval drawn on a common scale, cost, notebook."""
+    name = f"{lines[0]['task']}, {lines[0]['metric']}"
     low, high = min(line["low"] for line in lines), max(line["high"] for line in lines)
     rows = "".join(_score_row(line, low, high, link) for line in lines)
     heads = "".join(
-        f'<th scope="col"{k}>{name}</th>'
-        for name, k in [
+        f'<th scope="col"{kind}>{head}</th>'
+        for head, kind in [
             ("Model", ""),
             (escape(lines[0]["metric"].capitalize()), ' class="course-number"'),
             ("95 % interval", ""),
@@ -182,7 +183,7 @@ def score_table(lines: list[dict], link: Callable[[str, str], str]) -> str:
         ]
     )
     return (
-        '<div class="course-scroll" tabindex="0" role="region" aria-label="Scores">'
+        f'<div class="course-scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
         f'<table class="course-scores"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
