@@ -16,7 +16,7 @@ endif
 
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock
 
-.PHONY: help book test test-fast test-notebooks test-site execute serve bench lock wheel clean
+.PHONY: help book test test-fast test-notebooks test-site execute serve bench lock wheel clean test-strict
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -74,7 +74,7 @@ execute: $(VENV)/.all  ## run every notebook again and store its outputs
 	$(BIN)/course sync --force
 
 bench: $(VENV)/.all  ## compare with other programs; prints ratios from interleaved runs
-	$(BIN)/python -m benchmarks
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 wheel: $(VENV)/.all  ## build the wheel of course_utils into dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
