@@ -193,7 +193,7 @@ def test_the_schedule_has_times_and_links(site):
 def test_the_scoreboard_is_sorted_and_escaped(site):
     rows = soup(site, "book/scores.html").select(".course-scores tbody tr")
     assert [row.th.contents[0] for row in rows] == ["B <b>", "A"]
-    assert "90.0 %" in rows[0].get_text() and "88.0 % to 91.0 %" in rows[0].get_text()
+    assert "90.0 %" in rows[0].get_text() and "88.0 to 91.0 %" in rows[0].get_text()
     assert "5 min" in rows[0].get_text() and "1,000" in rows[1].get_text()
 
 

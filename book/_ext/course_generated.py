@@ -101,10 +101,12 @@ class Scoreboard(Generated):
         groups = render.by_task(render.scores(self.depend()))
         if not groups:
             return [nodes.paragraph("", "No chapter has put a score on record yet.")]
-        return [
-            self.section(f"{task}: {metric}", f"{task}-{metric}", raw(render.score_table(group, self.link)))
-            for (task, metric), group in groups.items()
-        ]
+        found = []
+        for (task, metric), group in groups.items():
+            table = raw(render.score_table(group, self.link))
+            title = render.capital(f"{task}: {metric}")
+            found.append(self.section(title, f"{task}-{metric}", table))
+        return found
 
 
 class Schedule(Generated):

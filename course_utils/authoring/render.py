@@ -176,7 +176,7 @@ def score_table(lines: list[dict], link: Callable[[str, str], str]) -> str:
         f'<th scope="col"{kind}>{head}</th>'
         for head, kind in [
             ("Model", ""),
-            (escape(lines[0]["metric"].capitalize()), ' class="course-number"'),
+            (escape(capital(lines[0]["metric"])), ' class="course-number"'),
             ("95 % interval", ""),
             ("Training", ' class="course-number"'),
             ("Parameters", ' class="course-number"'),
@@ -192,9 +192,10 @@ def score_table(lines: list[dict], link: Callable[[str, str], str]) -> str:
 def _score_row(line: dict, low: float, high: float, link: Callable) -> str:
     notebook, place = line.get("notebook", ""), ""
     if notebook:
-        place = f'<a class="course-where" href="{escape(link(notebook, ""))}">{escape(notebook)}</a>'
+        short = f"page {notebook.split('_')[0].lstrip('0')}"
+        place = f'<a class="course-where" href="{escape(link(notebook, ""))}">{short}</a>'
     value, *ends = (_figure(line[k], line["metric"]) for k in ("value", "low", "high"))
-    interval = f"<span>{ends[0]} to {ends[1]}</span>"
+    interval = f"<span>{ends[0].removesuffix(' %')} to {ends[1]}</span>"
     return (
         f'<tr><th scope="row">{escape(line["model"])}{place}</th>'
         f'<td class="course-number">{value}</td>'
@@ -217,6 +218,15 @@ def interval_svg(line: dict, low: float, high: float) -> str:
         f'<path class="course-whisker" d="M{x(line["low"])} 7H{x(line["high"])}"/>'
         f'<circle cx="{x(line["value"])}" cy="7" r="4"/></svg>'
     )
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter, the others as they are.
+
+    >>> capital("word F1")
+    'Word F1'
+    """
+    return text[:1].upper() + text[1:]
 
 
 def _figure(value: float, metric: str) -> str:
