@@ -31,11 +31,11 @@ ALLOWED_END = np.array([0, 0, 1, 1], dtype=bool)
 
 
 class Line(NamedTuple):
-    """One sequence: ``letters`` ("thedog"), ``tags`` ("BMEBME") and the play it is from."""
+    """One sequence and the play it is from."""
 
-    letters: str
-    tags: str
-    source: str
+    letters: str  # "thedog"
+    tags: str  # "BMEBME"
+    source: str  # title of the play
 
 
 class Splits(NamedTuple):
@@ -47,15 +47,11 @@ class Splits(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Lines padded on the right to the longest one.
+    """Lines padded on the right to the longest one."""
 
-    ``x`` (B, T) letters as integers, 0 where padded; ``y`` (B, T) tags as integers,
-    0 where padded; ``mask`` (B, T) is True on real letters.
-    """
-
-    x: torch.Tensor
-    y: torch.Tensor
-    mask: torch.Tensor
+    x: torch.Tensor  # (B, T) letters as integers, 0 where padded
+    y: torch.Tensor  # (B, T) tags as integers, 0 where padded
+    mask: torch.Tensor  # (B, T) True on real letters
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
@@ -68,10 +64,8 @@ def tag_words(words: Sequence[str]) -> tuple[str, str]:
     >>> tag_words(["i", "am", "the", "king"])
     ('iamtheking', 'SBEBMEBMME')
     """
-    if isinstance(words, str):
-        raise TypeError(f"words: expected a list of words, got the string {words!r}.")
-    if "" in words:
-        raise ValueError("words: expected words of one letter or more, got an empty one.")
+    if isinstance(words, str) or "" in words:
+        raise TypeError(f"words: expected a list of words, none empty, got {words!r}.")
     inner = ("S" if len(w) == 1 else "B" + "M" * (len(w) - 2) + "E" for w in words)
     return "".join(words), "".join(inner)
 
@@ -88,13 +82,9 @@ def spans(tags: Sequence[int] | str) -> list[tuple[int, int]]:
     [(0, 2), (2, 3), (3, 4)]
     """
     names = tags if isinstance(tags, str) else "".join(TAGS[k] for k in tags)
-    if not names:
-        return []
-    starts = [
-        t for t in range(len(names))
-        if t == 0 or names[t] in "BS" or names[t - 1] in "ES"
-    ]
-    return list(zip(starts, starts[1:] + [len(names)]))
+    starts = [t for t in range(len(names))
+              if t == 0 or names[t] in "BS" or names[t - 1] in "ES"]
+    return list(zip(starts, [*starts[1:], len(names)]))
 
 
 def span_counts(predicted, truth) -> tuple[int, int, int]:
@@ -159,16 +149,10 @@ def lines_of(text: str, *, longest: int = 12) -> Iterator[list[str]]:
 def split_plays(plays: Mapping[str, str], *, words: tuple[int, int] = (3, 12)) -> Splits:
     """Training, validation and test lines that share no play and no line.
 
-    Plays are sorted by title; of each eight in a row the fourth is for validation and
-    the eighth for the test. A line whose letters occur in an earlier split, or earlier
-    in its own, is dropped, so proverbs and songs cannot leak.
-
-    Parameters
-    ----------
-    plays : mapping
-        Title to text; at least eight.
-    words : (int, int)
-        Fewest and most words of a line.
+    `plays` maps at least eight titles to texts. Sorted by title, of each eight in a row
+    the fourth is for validation and the eighth for the test. A line whose letters occur
+    in an earlier split, or earlier in its own, is dropped, so proverbs and songs cannot
+    leak. `words` are the fewest and the most words of a line.
     """
     if len(plays) < 8:
         raise ValueError(f"plays: expected at least 8 to split, got {len(plays)}.")
@@ -236,9 +220,8 @@ def batches(
     lines: Sequence[Line], size: int, *, generator: torch.Generator | None = None
 ) -> Iterator[Batch]:
     """Batches of `size` lines: shuffled if a generator is given, else in order."""
-    order = range(len(lines))
-    if generator is not None:
-        order = torch.randperm(len(lines), generator=generator).tolist()
+    order = range(len(lines)) if generator is None else torch.randperm(
+        len(lines), generator=generator).tolist()
     for i in range(0, len(lines), size):
         yield collate([lines[j] for j in order[i : i + size]])
 
@@ -261,8 +244,8 @@ class Report(NamedTuple):
 def evaluate(predicted: Sequence[Sequence[int]], lines: Sequence[Line]) -> Report:
     """Compare predicted tags, one list for each line, with the lines' own."""
     truth = [[TAGS.index(k) for k in line.tags] for line in lines]
-    f1 = span_f1(predicted, truth)
     letters = sum(map(len, truth))
     hits = sum(p == t for a, b in zip(predicted, truth) for p, t in zip(a, b))
     wrong = 100 * sum(map(illegal, predicted)) / len(lines)
+    f1 = span_f1(predicted, truth)
     return Report(hits / letters, f1, wrong, letters, sum(len(spans(t)) for t in truth))
