@@ -1,3 +1,10 @@
+// The arrows that unfold a chapter in the side bar have no name of their own.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const arrow of document.querySelectorAll(".bd-sidebar-primary li > details > summary")) {
+    arrow.ariaLabel = `Pages of ${arrow.closest("li").querySelector("a").textContent.trim()}`;
+  }
+});
+
 // Whatever scrolls sideways (a wide formula, code, a table) can be reached with the keyboard.
 (() => {
   const wide = "mjx-container[display], .highlight pre, div.cell_output .output, .pst-scrollable-table-container";
