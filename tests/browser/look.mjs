@@ -172,7 +172,7 @@ async function print(browser, urls) {
       return {
         hidden: [...document.querySelectorAll(
           ".course-why, details > :not(summary), .admonition.dropdown > :not(.admonition-title):not(button), .admonition.dropdown section > *",
-        )].filter(gone).map(name),
+        )].filter((node) => !node.closest(".bd-sidebar-primary") && gone(node)).map(name),
         cut: [...document.querySelectorAll("pre")].filter((p) => p.scrollWidth > p.clientWidth + 1).map(name),
         shown: [...document.querySelectorAll(".bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article")]
           .filter((node) => !gone(node)).map(name),
