@@ -51,7 +51,7 @@ test: test-fast test-notebooks test-site  ## unit tests, sync check, every noteb
 
 test-fast: $(VENV)/.all  ## unit tests, sync check and claims ledger, without notebooks or site
 	$(BIN)/python -m pytest tests --doctest-modules course_utils \
-	  --ignore tests/test_site.py --ignore tests/test_standalone.py
+	  --ignore tests/browser --ignore tests/test_site.py --ignore tests/test_standalone.py
 	$(BIN)/course sync --check
 	$(BIN)/course lint
 	$(BIN)/course claims --check
@@ -66,7 +66,7 @@ test-strict: $(VENV)/.all  ## the same, comparing every output (on the machine t
 	  --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval.cfg
 
 test-site: $(VENV)/.all book  ## links, anchors, alt texts, equation numbers; in a browser if there is one
-	$(BIN)/python -m pytest tests/test_site.py -rs
+	$(BIN)/python -m pytest tests/test_site.py tests/browser -rs
 
 # ---- for authors ------------------------------------------------------------------------
 
