@@ -74,10 +74,12 @@ def tidy_page(app: Sphinx, pagename, templatename, context, doctree) -> None:
 def mended(body: str) -> str:
     """A page's HTML without what its extensions get wrong.
 
-    Entries of a bibliography are list items (their role is deprecated), and the content
-    of each exercise, solution and proof carries the same id.
+    Entries of a bibliography are list items (their role is deprecated), a folded cell says
+    another name than it shows, and the content of each exercise, solution and proof
+    carries the same id.
     """
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     return re.sub(r' id="(exercise|solution|proof)-content"', "", body)
 
 
