@@ -11,6 +11,7 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; every part states what it does in plain words."""
     from ..data import command as data
     from . import claims, lint, repository, skeleton, sync
+    from .practicals import command as practicals
 
     top = argparse.ArgumentParser(
         prog="course",
@@ -21,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder of the course (default: the one around the current folder)",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (sync, lint, data, claims, skeleton, repository):
+    for module in (sync, lint, data, claims, skeleton, practicals, repository):
         module.add_parser(commands)
     return top
 

@@ -1,0 +1,166 @@
+"""``course practical``: list, release, check, grade and export the practical sessions."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+from pathlib import Path
+
+from ..project import CourseError, find_root
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add ``course practical`` to the command line."""
+    parser = commands.add_parser(
+        "practical", help="release, prove and grade the practical sessions"
+    )
+    jobs = parser.add_subparsers(dest="job", required=True, metavar="JOB")
+    for add in (_list, _release, _figures, _check):
+        add(jobs)
+    from . import exports, grading
+
+    grading.add_parser(jobs)
+    exports.add_parser(jobs)
+
+
+def _list(jobs) -> None:
+    job = jobs.add_parser("list", help="say which sessions there are")
+    job.set_defaults(run=run_list)
+
+
+def _release(jobs) -> None:
+    job = jobs.add_parser(
+        "release",
+        help="write the student version, or another one",
+        description="Without options, write practicals/ID/ID.ipynb again, the student "
+        "version that the site and Colab offer.",
+    )
+    job.add_argument("names", nargs="*", metavar="ID", help="sessions (default: all)")
+    which = job.add_mutually_exclusive_group()
+    which.add_argument("--solution", action="store_true", help="with solutions and model answers")
+    which.add_argument(
+        "--grading", action="store_true", help="with everything, for the instructor"
+    )
+    job.add_argument("--out", type=Path, help="folder to write into (needed for the last two)")
+    job.set_defaults(run=run_release)
+
+
+def _figures(jobs) -> None:
+    job = jobs.add_parser("figures", help="draw the target figures from the solution")
+    job.add_argument("name", metavar="ID")
+    job.set_defaults(run=run_figures)
+
+
+def _check(jobs) -> None:
+    job = jobs.add_parser(
+        "check",
+        help="prove a session: solution, blank file, mutants, leaks",
+        description="The solution must have all marks, a blank file none, every planted "
+        "wrong answer must lose some, and the student file must be up to date.",
+    )
+    job.add_argument("names", nargs="*", metavar="ID", help="sessions (default: all)")
+    job.set_defaults(run=run_check)
+
+
+def masters(options: argparse.Namespace, names: list[str]) -> list:
+    """The masters that a user means, read."""
+    from . import master
+
+    root = (options.root or find_root()).resolve()
+    course = master.load_course(root)
+    paths = [path for name in names or [None] for path in master.find(root, name)]
+    return [master.read(path, course) for path in paths]
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """One line a session."""
+    found = masters(options, [])
+    for session in found:
+        print(
+            f"{session.name:16} {len(session.questions):2} questions, "
+            f"{session.points:g} points, {session.minutes} minutes  {session.title}"
+        )
+    if not found:
+        print("no practical sessions yet (practicals/README.md).")
+    return 0
+
+
+def run_release(options: argparse.Namespace) -> int:
+    """Write one version of each session."""
+    from ..notebook import write_text
+    from . import versions
+
+    version = (
+        versions.SOLUTION if options.solution
+        else versions.GRADING if options.grading else versions.STUDENT
+    )
+    if version != versions.STUDENT and not options.out:
+        raise CourseError(f"--{version} needs --out FOLDER: it does not belong into the course.")
+    for session in masters(options, options.names):
+        ending = "" if version == versions.STUDENT else f"_{version}"
+        path = session.stored
+        if options.out:
+            path = options.out / f"{session.name}{ending}.ipynb"
+        changed = write_text(versions.text(session, version), path)
+        print(f"{path}: {'written' if changed else 'up to date'}")
+    return 0
+
+
+def stale(session) -> bool:
+    """Whether the stored student file is not what the master says."""
+    from . import versions
+
+    wanted = versions.text(session, versions.STUDENT)
+    return not session.stored.is_file() or session.stored.read_text("utf-8") != wanted
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Prove each session; what is wrong is listed."""
+    from . import proof
+
+    root = (options.root or find_root()).resolve()
+    bad = []
+    for session in masters(options, options.names):
+        report = proof.prove(session.path, root)
+        wrong = report["wrong"]
+        if stale(session):
+            wrong.append(f"{session.stored.name} is stale: run `course practical release`.")
+        print(
+            f"{session.name}: {session.points:g} points, solution in {report['seconds']:.1f} s, "
+            f"{len(report['mutants'])} mutants: " + ("not sound" if wrong else "proved")
+        )
+        bad += [f"{session.name}: {line}" for line in wrong]
+    if bad:
+        raise CourseError("practicals are not sound:\n  " + "\n  ".join(bad))
+    return 0
+
+
+def run_figures(options: argparse.Namespace) -> int:
+    """Write each question's target figures: the first ones that its solution draws."""
+    from ..blocks import Directive, split
+    from ..pages import read as read_page
+    from . import master, proof
+
+    root = (options.root or find_root()).resolve()
+    (path,) = master.find(root, options.name)
+    wanted, now = {}, ""
+    for cell in read_page(path).cells:
+        for block in split(cell.source, cell.place) if cell.kind == "markdown" else []:
+            if isinstance(block, Directive) and block.name == "question":
+                now = block.argument
+            if isinstance(block, Directive) and block.name == "target":
+                wanted.setdefault(now, []).append(path.parent / block.argument)
+                wanted[now][-1].parent.mkdir(exist_ok=True)
+                wanted[now][-1].touch()
+    drawn = proof.figures(master.read(path, master.load_course(root)))
+    for question, files in wanted.items():
+        pictures = drawn.get(question, [])
+        if len(pictures) < len(files):
+            raise CourseError(
+                f"{path}: {question} has {len(files)} targets, but its solution draws "
+                f"{len(pictures)} figures."
+            )
+        for file, picture in zip(files, pictures):
+            file.write_bytes(base64.b64decode(picture))
+            print(file)
+    return 0
