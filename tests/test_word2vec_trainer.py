@@ -1,0 +1,333 @@
+"""The block trainer: equal to the per-pair oracle, resumable, and careful with processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils import blocks, corpora, trainer, word2vec
+from course_utils.trainer import Settings, Shape
+from course_utils.wordvectors import WordVectors
+
+N, D, b, w, M, K = 13, 5, 7, 3, 11, 2
+
+
+def toy_sentences(n=300, seed=0):
+    rng = np.random.default_rng(seed)
+    p = 1 / np.arange(1, 41)
+    return [
+        [f"w{i}" for i in rng.choice(40, size=rng.integers(2, 30), p=p / p.sum())]
+        for _ in range(n)
+    ]
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return corpora.corpus_from_lines(toy_sentences(), min_count=1)
+
+
+# ---- the step against the oracle --------------------------------------------------------
+
+
+def scene():
+    """Three blocks: sentences of 9, 1, 4 tokens, few types, so that all ids repeat."""
+    rng = torch.Generator().manual_seed(1)
+    ids = torch.randint(4, (14,), generator=rng)
+    sentence = torch.tensor([0] * 9 + [1] + [2] * 4)
+    line = blocks.lay_out(ids, sentence, w, N, b)
+    radius = torch.randint(1, w + 1, (len(line), b), generator=rng)
+    radius *= line[:, w : w + b] != N
+    negatives = torch.randint(4, (len(line), M), generator=rng)
+    tables = torch.randn(2, N + 1, D, generator=rng, dtype=torch.float64)
+    tables[:, N] = 0
+    return ids, sentence, blocks.Blocks(line, radius, negatives), tables
+
+
+def windows(batch):
+    """(block, centre id, context ids) of each place, from radius and pads, in Python."""
+    for n, (line, radius) in enumerate(zip(batch.line.tolist(), batch.radius.tolist())):
+        for i, r in enumerate(radius):
+            t = i + w
+            around = [line[s] for s in range(t - r, t + r + 1) if s != t and line[s] != N]
+            if r and around:
+                yield n, line[t], around
+
+
+def oracle(batch, tables, model):
+    """Changes of both tables by SGD of rate 1, with the readable per-pair form."""
+    output = word2vec.NegativeSampling(np.full(N, 1 / N), K)
+    W, W_out = tables[0, :N], tables[1, :N]
+    change = torch.zeros(2, N, D, dtype=torch.float64)
+    for n, centre, around in windows(batch):
+        if model == "skip-gram":
+            examples = [(word2vec.one_word(torch.tensor([centre]), torch.float64), j)
+                        for j in around]
+        else:
+            examples = [(word2vec.mean_of([around], torch.float64), centre)]
+        for bag, target in examples:
+            asked = output.against(torch.tensor([target]), batch.negatives[n : n + 1], K / M)
+            _, dW, dW_out = word2vec.loss_and_gradients(W, W_out, bag, output, asked)
+            change -= torch.stack([dW, dW_out])
+    return change
+
+
+def step_of(batch, tables, model):
+    W, W_out = tables.clone()
+    band = blocks.bands(batch.line, batch.radius, N, torch.float64)
+    count = band.sum(2, keepdim=True)
+    if model == "cbow":
+        band, count = band / count.clamp(min=1), (count > 0).double()
+    trainer.STEPS[model](W, W_out, batch, band, count * K / M, 1.0)
+    return torch.stack([W, W_out]) - tables
+
+
+@pytest.mark.parametrize("model", ["skip-gram", "cbow"])
+def test_a_block_step_equals_the_pairs_one_by_one(model):
+    _, _, batch, tables = scene()
+    change = step_of(batch, tables, model)
+    assert change[:, :N].abs().max() > 0.1
+    torch.testing.assert_close(
+        change[:, :N], oracle(batch, tables, model), rtol=0, atol=1e-12
+    )
+    assert change[:, N].abs().max() == 0  # the pad never moves
+
+
+def test_the_layout_gives_the_pairs_of_the_sentences():
+    """Windows of full width: the same multiset as `word2vec.pairs`, none across ends."""
+    ids, sentence, batch, _ = scene()
+    full = batch._replace(radius=w * (batch.radius > 0))
+    ours = sorted((c, j) for _, c, around in windows(full) for j in around)
+    rows = [ids[sentence == s].tolist() for s in range(3)]
+    assert ours == sorted(word2vec.pairs(rows, w))
+
+
+def test_the_band_never_holds_a_centre_or_a_pad():
+    _, _, batch, _ = scene()
+    band = blocks.bands(batch.line, batch.radius, N, torch.float64)
+    for i in range(b):
+        assert band[:, i, i + w].sum() == 0
+    assert (band.sum(1) * (batch.line == N)).sum() == 0
+
+
+def test_expected_weight_of_negatives_is_k_a_pair(corpus):
+    """Over a piece: the sum of weights of all negatives is K times the number of pairs."""
+    run = trainer.Run(corpus, Settings(negatives=K), Shape(), torch.device("cpu"))
+    for part, band, weight, _ in trainer.batches(run, 0, 0):
+        total = (weight * part.negatives.shape[1]).sum()
+        assert total.item() == pytest.approx(K * band.sum().item(), rel=1e-5)
+
+
+# ---- training ---------------------------------------------------------------------------
+
+
+def two_topics(n=400, seed=0):
+    """Sentences of one of two word sets: vectors must tell the sets apart."""
+    rng = np.random.default_rng(seed)
+    return [[f"{'ab'[s % 2]}{i}" for i in rng.integers(20, size=20)] for s in range(n)]
+
+
+@pytest.mark.parametrize("model", ["skip-gram", "cbow"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_learns(model, workers):
+    settings = Settings(model=model, dimension=8, epochs=20, subsample=0)
+    found = trainer.train(two_topics(), settings, workers=workers,
+                          shape=Shape(piece=1000, batch=4))
+    E = found.vectors.matrix / np.linalg.norm(found.vectors.matrix, axis=1, keepdims=True)
+    topic = np.array([t[0] for t in found.vectors.vocabulary.types])
+    same, gram = topic[:, None] == topic, E @ E.T
+    assert gram[same].mean() > gram[~same].mean() + 0.5
+    assert found.words == 20 * 8000 and found.words_per_second > 0
+
+
+def test_seeds(corpus):
+    runs = [trainer.train(corpus, Settings(dimension=D, epochs=1, seed=s)) for s in (0, 0, 1)]
+    first, again, other = (r.vectors.matrix for r in runs)
+    assert np.array_equal(first, again) and not np.allclose(first, other)
+
+
+def test_sentences_a_file_and_a_corpus_are_one(tmp_path):
+    lines = toy_sentences(50)
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(map(" ".join, lines)), encoding="utf-8")
+    settings = Settings(dimension=D, epochs=1)
+    found = [trainer.train(t, settings, min_count=2).vectors.matrix
+             for t in (lines, path, corpora.corpus_from_lines(lines, min_count=2))]
+    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_word2vec_trainer as t
+from course_utils import corpora, trainer
+corpus = corpora.corpus_from_lines(t.toy_sentences(), min_count=1)
+save = trainer.Run.save
+def save_and_say(run):
+    save(run)
+    print(run.done, flush=True)
+    if run.done == (1, 3):
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
+trainer.Run.save = save_and_say
+trainer.train(corpus, t.RESUMED, shape=t.SHORT, checkpoint=Path({path!r}), every=0)
+"""
+RESUMED, SHORT = Settings(dimension=D, epochs=3), Shape(piece=500, batch=2)
+
+
+def test_resume_after_a_kill_gives_the_same_vectors(corpus, tmp_path):
+    path = tmp_path / "run.pt"
+    code = KILLED.format(tests=str(Path(__file__).parent), path=str(path))
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    resumed = trainer.train(corpus, RESUMED, shape=SHORT, checkpoint=path, resume=True)
+    whole = trainer.train(corpus, RESUMED, shape=SHORT)
+    assert 0 < resumed.words < whole.words
+    assert np.array_equal(resumed.vectors.matrix, whole.vectors.matrix)
+    assert np.array_equal(resumed.W_out, whole.W_out)
+
+
+def test_a_checkpoint_of_another_run_is_refused(corpus, tmp_path):
+    path = tmp_path / "run.pt"
+    trainer.train(corpus, Settings(dimension=D, epochs=1), checkpoint=path)
+    with pytest.raises(FileExistsError, match="resume=True"):
+        trainer.train(corpus, Settings(dimension=D, epochs=1), checkpoint=path)
+    with pytest.raises(ValueError, match="rate"):
+        trainer.train(corpus, Settings(dimension=D, epochs=1, rate=0.05), checkpoint=path,
+                      resume=True)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        trainer.train(corpus, checkpoint=tmp_path / "other.pt", resume=True)
+
+
+INTERRUPTED = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_word2vec_trainer as t
+from course_utils import trainer
+work = trainer._work
+def say(*args):
+    import os
+    print(os.getpid(), flush=True)
+    work(*args)
+trainer._work = say
+if __name__ == "__main__":
+    trainer.train(t.toy_sentences(), trainer.Settings(epochs=100000), workers=2)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of a POSIX system")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left(number, tmp_path):
+    """Ctrl-C (the parent alone is told), and a parent that is killed outright."""
+    script = tmp_path / "run.py"
+    script.write_text(INTERRUPTED.format(tests=str(Path(__file__).parent)))
+    parent = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.send_signal(number)
+    _, told = parent.communicate(timeout=30)
+    assert number != signal.SIGINT or "KeyboardInterrupt" in told
+    deadline = time.monotonic() + 20
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, workers))
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+@pytest.mark.parametrize("options, error, message", [
+    (dict(window=0), ValueError, "window"),
+    (dict(epochs=0), ValueError, "epochs"),
+    (dict(model="glove"), ValueError, "skip-gram"),
+    (dict(rate=-1.0), ValueError, "rate"),
+])
+def test_bad_settings(options, error, message):
+    with pytest.raises(error, match=message):
+        Settings(**options)
+
+
+@pytest.mark.parametrize("text, error, message", [
+    ("the dog", TypeError, "Path"),
+    (["the dog"], TypeError, "Split it first"),
+    ([], ValueError, "empty"),
+    ([[]], ValueError, "empty"),
+])
+def test_bad_text(text, error, message):
+    with pytest.raises(error, match=message):
+        trainer.train(text)
+
+
+def test_a_missing_file():
+    with pytest.raises(FileNotFoundError):
+        trainer.train(Path("no such file"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_divergence_is_said(workers):
+    with pytest.raises(FloatingPointError, match="Lower the rate"):
+        trainer.train(two_topics(), Settings(rate=0.99, epochs=60, subsample=0),
+                      workers=workers)
+
+
+def test_workers_are_for_the_cpu(corpus):
+    with pytest.raises(ValueError, match="workers"):
+        trainer.train(corpus, workers=0)
+
+
+# ---- files ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_files_of_word2vec(binary, tmp_path, corpus):
+    gensim = pytest.importorskip("gensim.models")
+    vectors = trainer.train(corpus, Settings(dimension=D, epochs=1)).vectors
+    path = tmp_path / "vectors"
+    vectors.save(path, binary=binary)
+    assert np.array_equal(WordVectors.load(path, binary=binary).matrix, vectors.matrix)
+    theirs = gensim.KeyedVectors.load_word2vec_format(str(path), binary=binary)
+    assert theirs.index_to_key == list(vectors.vocabulary.types)
+    np.testing.assert_allclose(theirs.vectors, vectors.matrix, rtol=0, atol=1e-7)
+    theirs.save_word2vec_format(str(path), binary=binary)
+    again = WordVectors.load(path, binary=binary)
+    assert again.vocabulary.types == vectors.vocabulary.types
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_to_gensim(corpus):
+    pytest.importorskip("gensim")
+    vectors = trainer.train(corpus, Settings(dimension=D, epochs=1)).vectors
+    theirs = vectors.to_gensim()
+    word = vectors.vocabulary.types[3]
+    assert np.array_equal(theirs[word], vectors[word])
+    assert theirs.get_vecattr(word, "count") == vectors.vocabulary.counts[3]
+
+
+def test_bad_vectors_and_files(tmp_path, corpus):
+    vocabulary = corpora.corpus_from_lines([["a", "b c"]], min_count=1).vocabulary
+    with pytest.raises(ValueError, match="diverge"):
+        WordVectors(vocabulary, np.full((2, 3), np.nan))
+    with pytest.raises(ValueError, match="space"):
+        WordVectors(vocabulary, np.zeros((2, 3))).save(tmp_path / "x")
+    with pytest.raises(KeyError, match="not among"):
+        WordVectors(vocabulary, np.zeros((2, 3)))["zebra"]
+    for content, binary, message in [
+        (b"nonsense\n", False, "first line"), (b"2 3\na 1 2 3\n", False, "2 lines"),
+        (b"2 3\na \0\0", True, "cut off"),
+    ]:
+        (tmp_path / "bad").write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            WordVectors.load(tmp_path / "bad", binary=binary)
