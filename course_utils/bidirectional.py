@@ -119,8 +119,11 @@ def directions(module: nn.RNN) -> list[tuple[Direction, Direction]]:
 
     torch adds two biases where the slide has one, so b = b_ih + b_hh.
     """
-    if not module.bidirectional:
-        raise ValueError("module: expected bidirectional=True, got one direction.")
+    if not (isinstance(module, nn.RNN) and module.bidirectional and module.bias):
+        raise ValueError(
+            "module: expected a torch.nn.RNN with bidirectional=True and bias=True, "
+            f"got {module}. For an LSTM or a GRU use TwoPasses."
+        )
 
     def one(name: str) -> Direction:
         b = getattr(module, f"bias_ih_{name}") + getattr(module, f"bias_hh_{name}")
@@ -190,6 +193,7 @@ def last_states(h: Tensor, lengths: Tensor) -> Tensor:
     last token, the backward half at its first. Not ``h[:, -1]``, which is padding for
     every sentence but the longest, and holds a backward state that read one token.
     """
+    _expect_lengths(lengths, h.shape[1])
     H = h.shape[-1] // 2
     rows = torch.arange(len(h), device=h.device)
     return torch.cat([h[rows, lengths.to(h.device) - 1, :H], h[:, 0, H:]], dim=-1)

@@ -145,6 +145,10 @@ def exponents(
     The same as `lyapunov` of each `trajectory`, without storing a Jacobian:
     J v = f'(a) * (W v). The first `skip` of `n` steps are not counted.
     """
+    if not n > skip >= 0:
+        raise ValueError(f"expected n > skip >= 0, got n = {n} and skip = {skip}.")
+    if not (torch.isfinite(W).all() and torch.isfinite(gains).all()):
+        raise ValueError("W and gains: expected finite numbers, got NaN or infinity.")
     shape = (len(gains), len(W))  # (G, H)
     h_t, v = (torch.randn(shape, generator=generator, dtype=W.dtype) for _ in range(2))
     total = W.new_zeros(len(gains))

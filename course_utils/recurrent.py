@@ -33,9 +33,9 @@ def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
     T, B, _ = x.shape
     h_t = c_t = x.new_zeros(B, W_h.shape[1])
     a = torch.addmm(b, x.flatten(0, 1), W_x.T).view(T, B, -1)  # (T, B, 4H)
-    h = []
+    W, h = W_h.T, []  # transposed once: one node of the graph instead of T
     for a_t in a.unbind(0):  # not a[t]: see lstm_forward_indexed
-        i, f, g, o = torch.addmm(a_t, h_t, W_h.T).chunk(4, dim=1)
+        i, f, g, o = torch.addmm(a_t, h_t, W).chunk(4, dim=1)
         c_t = torch.sigmoid(f) * c_t + torch.sigmoid(i) * torch.tanh(g)
         h_t = torch.sigmoid(o) * torch.tanh(c_t)
         h.append(h_t)
@@ -51,9 +51,9 @@ def lstm_forward_indexed(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tens
     T, B, _ = x.shape
     h_t = c_t = x.new_zeros(B, W_h.shape[1])
     a = torch.addmm(b, x.flatten(0, 1), W_x.T).view(T, B, -1)  # (T, B, 4H)
-    h = []
+    W, h = W_h.T, []
     for t in range(T):
-        i, f, g, o = torch.addmm(a[t], h_t, W_h.T).chunk(4, dim=1)
+        i, f, g, o = torch.addmm(a[t], h_t, W).chunk(4, dim=1)
         c_t = torch.sigmoid(f) * c_t + torch.sigmoid(i) * torch.tanh(g)
         h_t = torch.sigmoid(o) * torch.tanh(c_t)
         h.append(h_t)

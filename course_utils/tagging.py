@@ -20,6 +20,8 @@ import torch
 TAGS = ("B", "M", "E", "S")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 N_LETTERS = 1 + len(LETTERS)  # 0 is padding, 1 to 26 are the letters
+TAG_INDEX = {k: i for i, k in enumerate(TAGS)}
+LETTER_INDEX = {c: i for i, c in enumerate(LETTERS, 1)}
 PAD = 0
 
 # ALLOWED[i, j]: may tag j follow tag i?  B, M go on; E, S must begin a new word.
@@ -199,7 +201,7 @@ def encode(letters: str) -> list[int]:
     unknown = set(letters) - set(LETTERS)
     if unknown:
         raise ValueError(f"letters: expected a to z only, got {sorted(unknown)}.")
-    return [1 + LETTERS.index(c) for c in letters]
+    return [LETTER_INDEX[c] for c in letters]
 
 
 def collate(lines: Sequence[Line]) -> Batch:
@@ -211,8 +213,8 @@ def collate(lines: Sequence[Line]) -> Batch:
     y = torch.zeros(B, T, dtype=torch.long)  # (B, T)
     lengths = torch.tensor([len(line.letters) for line in lines])
     mask = torch.arange(T) < lengths[:, None]  # (B, T)
-    x[mask] = torch.tensor([i for line in lines for i in encode(line.letters)])
-    y[mask] = torch.tensor([TAGS.index(k) for line in lines for k in line.tags])
+    x[mask] = torch.tensor(encode("".join(line.letters for line in lines)))
+    y[mask] = torch.tensor([TAG_INDEX[k] for line in lines for k in line.tags])
     return Batch(x, y, mask)
 
 
