@@ -5,6 +5,7 @@
 # PyTorch's CPU build instead.
 
 PYTHON ?= python3.11
+JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 SITE   := _build/html
@@ -56,8 +57,9 @@ test-fast: $(VENV)/.all  ## unit tests, sync check and claims ledger, without no
 	$(BIN)/course lint
 	$(BIN)/course claims --check
 
-test-notebooks: $(VENV)/.all  ## execute every stored notebook, one after another
-	$(BIN)/python -m pytest notebooks --nbval-lax --nbval-current-env \
+test-notebooks: $(VENV)/.all  ## execute every stored notebook, JOBS at a time with one thread each
+	printf '%s\n' notebooks/*.ipynb | OMP_NUM_THREADS=1 xargs -n 1 -P $(JOBS) \
+	  $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval.cfg
 	$(BIN)/python -m pytest tests/test_standalone.py
 
