@@ -131,17 +131,15 @@ def _precedes(ids, ends, start, stop, n_vocab, weights) -> csr_array:
     window = len(weights)
     reach = np.minimum(ends[start:stop], np.arange(start, stop) + window + 1)
     length = reach - np.arange(start, stop) - 1  # neighbours of each token
-    indptr = np.concatenate([[0], np.cumsum(length)])
-    distance = np.arange(indptr[-1]) - np.repeat(indptr[:-1], length)
+    total, n = int(length.sum()), stop - start
+    integer = np.int32 if total < 2**31 else np.int64  # half the memory, where it suffices
+    indptr = np.zeros(n + 1, dtype=integer)
+    np.cumsum(length, out=indptr[1:])
+    distance = np.arange(total, dtype=integer) - np.repeat(indptr[:-1], length)
     at = distance + np.repeat(np.arange(start + 1, stop + 1), length)
-    BT = csr_array(
-        (weights[distance], ids[at], indptr), shape=(stop - start, n_vocab)
-    )
-    tokens = ids[start:stop]
-    T = csr_array(
-        (np.ones(len(tokens)), tokens, np.arange(len(tokens) + 1)),
-        shape=(len(tokens), n_vocab),
-    )
+    BT = csr_array((weights[distance], ids[at], indptr), shape=(n, n_vocab))
+    one_each = np.arange(n + 1, dtype=integer)
+    T = csr_array((np.ones(n), ids[start:stop], one_each), shape=(n, n_vocab))
     return (T.T.tocsr() @ BT).T.tocsr()
 
 
