@@ -48,15 +48,26 @@ def lay_out(ids: Tensor, sentence: Tensor, w: int, pad: int, b: int) -> Tensor:
     return line.unfold(0, b + 2 * w, b) if n else line.new_empty(0, b + 2 * w)
 
 
-def bands(line: Tensor, radius: Tensor, pad: int, dtype: torch.dtype) -> Tensor:
+def band_table(b: int, w: int, device: torch.device | str = "cpu") -> Tensor:
+    """1 where place j of the halo is within r of centre i, else 0: (w + 1, b, b + 2w)."""
+    halo = torch.arange(b + 2 * w, device=device)
+    distance = (halo - halo[:b, None] - w).abs()  # (b, b + 2w)
+    reach = torch.arange(w + 1, device=device)[:, None, None]
+    return ((distance <= reach) & (distance > 0)).to(torch.get_default_dtype())
+
+
+def bands(line: Tensor, radius: Tensor, pad: int, table: Tensor) -> Tensor:
     """1 where a position is a context of a centre, else 0: (n, b, b + 2w)."""
-    b = radius.shape[1]
-    w = (line.shape[1] - b) // 2
-    steps = torch.arange(line.shape[1], device=line.device)
-    distance = (steps - steps[:b, None] - w).abs()  # (b, b + 2w)
-    distance[distance == 0] = line.shape[1] + 1  # a word is no context of itself
-    band = (distance <= radius[:, :, None]) & (line != pad)[:, None]
-    return band.to(dtype)
+    reach, b, length = table.shape
+    row = radius * b + torch.arange(b, device=line.device)  # (n, b)
+    band = table.view(reach * b, length).index_select(0, row.view(-1))
+    return band.view(-1, b, length).mul_((line != pad)[:, None])
+
+
+def add_rows(table: Tensor, ids: Tensor, rows: Tensor) -> None:
+    """Add rows (n, m, D) to the rows `ids` (n m) of the table, repeated ids included."""
+    D = table.shape[1]
+    table.scatter_add_(0, ids[:, None].expand(-1, D), rows.view(-1, D))
 
 
 def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Tensor,
@@ -72,22 +83,23 @@ def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight
     W, W_out : Tensor, shape (N + 1, D)
         The last row is the pad's, zero, and stays zero.
     band : Tensor, shape (n, b, b + 2w)
+        M, see `bands`.
     weight : Tensor, shape (n, b, 1)
-        K / M times the number of contexts of each centre.
+        K / N times the number c_i of contexts of each centre; N negatives in a block.
     """
     n, length = batch.line.shape
-    b, M = batch.radius.shape[1], batch.negatives.shape[1]
-    w, D = (length - b) // 2, W.shape[1]
+    b, D = batch.radius.shape[1], W.shape[1]
+    w = (length - b) // 2
     centre = batch.line[:, w : w + b].reshape(-1)  # (n b)
-    asked = torch.cat([batch.line, batch.negatives], dim=1).view(-1)  # (n (b + 2w + M))
+    asked = torch.cat([batch.line, batch.negatives], dim=1).view(-1)  # (n (b + 2w + N))
     V = W.index_select(0, centre).view(n, b, D)
-    U = W_out.index_select(0, asked).view(n, length + M, D)
-    G = torch.bmm(V, U.transpose(1, 2)).sigmoid_()  # (n, b, b + 2w + M)
+    U = W_out.index_select(0, asked).view(n, -1, D)  # (n, b + 2w + N, D)
+    G = torch.bmm(V, U.transpose(1, 2)).sigmoid_()  # (n, b, b + 2w + N)
     G[:, :, :length].sub_(1).mul_(band)
     G[:, :, length:].mul_(weight)
-    dV, dU = torch.bmm(G, U), torch.bmm(G.transpose(1, 2), V)
-    W.index_add_(0, centre, dV.view(-1, D), alpha=-rate)
-    W_out.index_add_(0, asked, dU.view(-1, D), alpha=-rate)
+    G.mul_(-rate)
+    add_rows(W, centre, torch.bmm(G, U))
+    add_rows(W_out, asked, torch.bmm(G.transpose(1, 2), V))
 
 
 def cbow_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Tensor,
@@ -95,25 +107,25 @@ def cbow_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Ten
     r"""The same for CBoW: h is the mean of the contexts, A the band with rows of sum 1.
 
     .. math::
-        H = A V, \quad \delta H = (\sigma(h_i u_i) - 1) u_i + \tfrac{K}{N} \sigma(H U_n^\top) U_n,
-        \quad \delta V = A^\top \delta H
+        H = A V, \quad \delta H_i = (\sigma(H_i U_i) - 1) U_i
+            + \tfrac{K}{N} \sigma(H_i U_n^\top) U_n, \quad \delta V = A^\top \delta H
 
-    A centre without context asks nothing. Parameters as in `skip_gram_step`.
+    A centre without context asks nothing: its weight is zero. Parameters as in
+    `skip_gram_step`, with A for `band`, and K / N or 0 for `weight`.
     """
     n, length = batch.line.shape
-    b, M = batch.radius.shape[1], batch.negatives.shape[1]
-    w, D = (length - b) // 2, W.shape[1]
+    b, D = batch.radius.shape[1], W.shape[1]
+    w = (length - b) // 2
     inputs = batch.line.reshape(-1)  # (n (b + 2w))
     asked = torch.cat([batch.line[:, w : w + b], batch.negatives], dim=1).view(-1)
     V = W.index_select(0, inputs).view(n, length, D)
-    U = W_out.index_select(0, asked).view(n, b + M, D)
-    U_own, U_noise = U[:, :b], U[:, b:]
+    U = W_out.index_select(0, asked).view(n, -1, D)  # (n, b + N, D)
+    own, noise = U[:, :b], U[:, b:]
     H = torch.bmm(band, V)  # (n, b, D)
-    own = (H * U_own).sum(2, keepdim=True).sigmoid_().sub_(1)  # (n, b, 1)
-    own.mul_(weight > 0)
-    noise = torch.bmm(H, U_noise.transpose(1, 2)).sigmoid_().mul_(weight)  # (n, b, M)
-    dH = torch.baddbmm(own * U_own, noise, U_noise)  # (n, b, D)
-    dU = torch.cat([own * H, torch.bmm(noise.transpose(1, 2), H)], dim=1)
-    dV = torch.bmm(band.transpose(1, 2), dH)  # (n, b + 2w, D)
-    W.index_add_(0, inputs, dV.view(-1, D), alpha=-rate)
-    W_out.index_add_(0, asked, dU.view(-1, D), alpha=-rate)
+    g = (H * own).sum(2, keepdim=True).sigmoid_().sub_(1)  # (n, b, 1)
+    g.mul_(weight > 0).mul_(-rate)
+    G = torch.bmm(H, noise.transpose(1, 2)).sigmoid_().mul_(weight).mul_(-rate)
+    dH = torch.baddbmm(g * own, G, noise)  # (n, b, D)
+    dU = torch.cat([g * H, torch.bmm(G.transpose(1, 2), H)], dim=1)  # (n, b + N, D)
+    add_rows(W, inputs, torch.bmm(band.transpose(1, 2), dH))
+    add_rows(W_out, asked, dU)

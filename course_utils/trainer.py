@@ -167,6 +167,7 @@ class Run:
             keep_probability(corpus.counts, settings.subsample), dtype=torch.float32
         ).to(device)
         self.table = AliasTable(noise_distribution(corpus.counts), device)
+        self.bands = blocks.band_table(shape.block, settings.window, device)
         self.ids = torch.as_tensor(corpus.ids.astype(np.int64))
         self.offsets = corpus.offsets
         self.pieces = cut(corpus.offsets, shape.piece)
@@ -270,7 +271,7 @@ def batches(run: Run, epoch: int, piece: int):
     negatives = run.table.draw((n, shape.shared), rng)
     for i in range(0, n, run.batch):
         part = blocks.Blocks(*(t[i : i + run.batch] for t in (line, radius, negatives)))
-        band = blocks.bands(part.line, part.radius, pad, run.W.dtype)
+        band = blocks.bands(part.line, part.radius, pad, run.bands)
         count = band.sum(2, keepdim=True)  # (n, b, 1)
         if s.model == "cbow":
             band, count = band / count.clamp(min=1), (count > 0).to(band.dtype)

@@ -79,7 +79,7 @@ def oracle(batch, tables, model):
 
 def step_of(batch, tables, model):
     W, W_out = tables.clone()
-    band = blocks.bands(batch.line, batch.radius, N, torch.float64)
+    band = blocks.bands(batch.line, batch.radius, N, blocks.band_table(b, w).double())
     count = band.sum(2, keepdim=True)
     if model == "cbow":
         band, count = band / count.clamp(min=1), (count > 0).double()
@@ -109,7 +109,7 @@ def test_the_layout_gives_the_pairs_of_the_sentences():
 
 def test_the_band_never_holds_a_centre_or_a_pad():
     _, _, batch, _ = scene()
-    band = blocks.bands(batch.line, batch.radius, N, torch.float64)
+    band = blocks.bands(batch.line, batch.radius, N, blocks.band_table(b, w).double())
     for i in range(b):
         assert band[:, i, i + w].sum() == 0
     assert (band.sum(1) * (batch.line == N)).sum() == 0
