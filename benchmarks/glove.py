@@ -1,0 +1,201 @@
+"""Time our GloVe trainer against Stanford's C program, on the same counts, in turn.
+
+    python benchmarks/glove.py [--glove FOLDER] [--threads 2] [--rounds 5] [--epochs 5] [--store]
+
+FOLDER holds Stanford's compiled `glove`. To build it, in the `src` folder of the sources of
+Stanford's GloVe:
+
+    gcc glove.c common.c -o glove -lm -pthread -O3 -march=native -funroll-loops
+
+Without it only our own figures are printed. Counts: the Wikipedia sample, window 10,
+weight 1 / distance, both sides; dimension 100, x_max 10, alpha 0.75, eta 0.05. The C
+program reads the pairs from a shuffled file, once an epoch, as it always does; its time is
+that of (epochs + 1) epochs minus that of 1, so its start does not count. Ours is the time
+of the epochs; sorting the pairs before them is printed beside it (the C side needs
+Stanford's `shuffle` for that, which is not timed).
+
+The loss is the mean over pairs of f diff^2 / 2, summed up while an epoch runs, on both
+sides. Stanford's newer sources leave eta out of the step of the biases; ours follows the
+formula of the older ones and of the paper, so the losses are near each other, not equal.
+
+Contenders run in turn within each round; the figure is the median over rounds of the
+ratio of speeds, with its quartiles. ``--store`` writes ``benchmarks/results/glove.json``.
+Nothing here fails on a slow machine: read the ratios on a quiet one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+THREADS = int(sys.argv[sys.argv.index("--threads") + 1]) if "--threads" in sys.argv else 2
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(THREADS)
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from course_utils import corpora, glove, runtime  # noqa: E402
+from course_utils.cooccurrence import cooccurrence  # noqa: E402
+from course_utils.glove_training import batches, fast_step  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results" / "glove.json"
+RECORD = np.dtype([("i", np.int32), ("j", np.int32), ("x", np.float64)])
+WINDOW = 10
+COMMON = dict(dimension=100, x_max=10.0, alpha=0.75, eta=0.05)
+TARGETS = {"speed": 2.0, "loss": 0.05}  # at least; relative, at most
+
+
+def ours(X, settings: glove.Settings, seed: int) -> dict:
+    """Train; seconds of the epochs, seconds to sort the pairs, loss of the last epoch."""
+    rng = runtime.generator(seed)
+    start = time.perf_counter()
+    work = batches(X, settings, generator=rng)
+    prepared = time.perf_counter() - start
+    model = glove.initial(X.shape[0], settings, generator=rng)
+    start = time.perf_counter()
+    for _ in range(settings.epochs):
+        total = sum(fast_step(model, batch, settings).double() for batch in work)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "prepared": prepared, "loss": float(total) / X.nnz}
+
+
+def write_pairs(X, folder: Path) -> None:
+    """The shuffled records and the vocabulary that the C program reads."""
+    X = X.tocoo()
+    order = np.random.default_rng(0).permutation(X.nnz)
+    records = np.empty(X.nnz, dtype=RECORD)
+    records["i"], records["j"], records["x"] = X.row[order] + 1, X.col[order] + 1, X.data[order]
+    records.tofile(folder / "pairs.bin")
+    (folder / "vocab.txt").write_text("".join(f"w{i} 1\n" for i in range(X.shape[0])))
+
+
+def stanford(program: Path, folder: Path, epochs: int) -> tuple[float, float]:
+    """Seconds of the whole run, and the loss of the last epoch."""
+    options = {
+        "-input-file": folder / "pairs.bin", "-vocab-file": folder / "vocab.txt",
+        "-save-file": folder / "vectors", "-binary": 1, "-verbose": 0, "-iter": epochs,
+        "-threads": THREADS, "-vector-size": COMMON["dimension"],
+        "-x-max": COMMON["x_max"], "-alpha": COMMON["alpha"], "-eta": COMMON["eta"],
+    }
+    command = [str(program.resolve()), *(str(word) for pair in options.items() for word in pair)]
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - start
+    costs = re.findall(r"cost: ([\d.]+)", done.stderr)
+    if len(costs) != epochs:
+        raise RuntimeError(f"expected {epochs} costs from {program}, got {done.stderr!r:.300}")
+    return seconds, float(costs[-1])
+
+
+def summary(ratios) -> dict:
+    quartiles = np.percentile(ratios, [25, 50, 75])
+    return dict(zip(("q1", "median", "q3"), quartiles.round(3).tolist()))
+
+
+def measure(X, program: Path | None, rounds: int, epochs: int) -> dict:
+    """Speeds in millions of non-zeros a second, and their ratios to the C program's."""
+    settings = {
+        name: glove.Settings(**COMMON, epochs=epochs, accumulator=name)
+        for name in glove.ACCUMULATORS
+    }
+    runs = {name: [] for name in settings}
+    theirs, losses = [], []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_pairs(X, folder)
+        for seed in range(rounds):
+            for name, setting in settings.items():
+                runs[name].append(ours(X, setting, seed))
+            if program is not None:
+                first, _ = stanford(program, folder, 1)
+                whole, loss = stanford(program, folder, epochs + 1)
+                theirs.append(whole - first)
+                losses.append(stanford(program, folder, epochs)[1] if not losses else losses[0])
+    work = X.nnz * epochs / 1e6
+    result = {"nonzeros": X.nnz, "types": X.shape[0], "epochs": epochs, "contenders": {}}
+    for name, found in runs.items():
+        seconds = np.array([f["seconds"] for f in found])
+        line = {
+            "million_nonzeros_per_second": summary(work / seconds),
+            "seconds_to_sort": round(float(np.median([f["prepared"] for f in found])), 2),
+            "loss": round(float(np.mean([f["loss"] for f in found])), 5),
+        }
+        if theirs:
+            line["speed_against_stanford"] = summary(np.array(theirs) / seconds)
+            line["loss_against_stanford"] = round(line["loss"] / losses[0] - 1, 4)
+        result["contenders"][name] = line
+    if theirs:
+        result["stanford"] = {
+            "million_nonzeros_per_second": summary(work / np.array(theirs)), "loss": losses[0],
+        }
+    return result
+
+
+def machine() -> dict:
+    """What matters for the ratios, and nothing that names the machine."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    model = [r.split(":")[1] for r in text.splitlines() if r.startswith("model name")]
+    return {
+        "processor": (model[0] if model else platform.machine()).strip(),
+        "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "python": platform.python_version(), "torch": torch.__version__,
+    }
+
+
+def report(results: dict) -> None:
+    found = results["glove"]
+    print(f"{results['machine']}\n{found['types']:,} types, {found['nonzeros']:,} non-zeros, "
+          f"{found['epochs']} epochs, {results['rounds']} rounds, medians [quartiles]")
+    for name, line in found["contenders"].items():
+        speed = line["million_nonzeros_per_second"]
+        print(f"ours, one square a {name}: {speed['median']:.2f} M non-zeros/s "
+              f"[{speed['q1']:.2f}, {speed['q3']:.2f}], loss {line['loss']:.4f}, "
+              f"{line['seconds_to_sort']} s to sort the pairs before")
+        if "speed_against_stanford" in line:
+            r, loss = line["speed_against_stanford"], line["loss_against_stanford"]
+            met = r["median"] >= TARGETS["speed"] and loss <= TARGETS["loss"]
+            verdict = f"; target {TARGETS['speed']} at a loss at most {TARGETS['loss']:.0%} " \
+                      f"higher: {'met' if met else 'NOT met'}" if name == "row" else ""
+            print(f"  speed / Stanford's {r['median']:.2f} [{r['q1']:.2f}, {r['q3']:.2f}], "
+                  f"loss {loss:+.1%}{verdict}")
+    if "stanford" in found:
+        speed = found["stanford"]["million_nonzeros_per_second"]
+        print(f"Stanford's glove, {THREADS} threads: {speed['median']:.2f} M non-zeros/s "
+              f"[{speed['q1']:.2f}, {speed['q3']:.2f}], loss {found['stanford']['loss']:.4f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--glove", type=Path, help="folder of Stanford's compiled programs")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--store", action="store_true")
+    options = parser.parse_args()
+    program = options.glove / "glove" if options.glove else None
+    if program is None or not program.exists():
+        print("Stanford's glove is not there: only our own figures follow. "
+              "See --glove, and how to build it at the top of this file.")
+        program = None
+    corpus = corpora.training_corpus(("wikipedia",))
+    X = cooccurrence(corpus.ids, len(corpus.vocabulary), offsets=corpus.offsets,
+                     window=WINDOW, weighting="distance")
+    results = {"machine": machine(), "rounds": options.rounds, "window": WINDOW, **COMMON,
+               "glove": measure(X, program, options.rounds, options.epochs)}
+    report(results)
+    if options.store:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

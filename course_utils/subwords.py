@@ -1,0 +1,239 @@
+r"""Word vectors from character n-grams, as in FastText.
+
+Introduced in chapter 4. Adds to `trainer`: the vector of a word is the mean of a vector of
+its own and those of its n-grams, which hashing sends to a fixed number of rows. So a word
+that training never saw has a vector too. Hashes are those of FastText and gensim.
+
+Letters: N vocabulary, K buckets, D dimensions, R rows of Z that a word uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.nn.functional import embedding_bag
+
+from . import blocks, runtime, trainer
+from .corpora import Corpus
+from .text import Vocabulary
+from .wordvectors import WordVectors
+
+OFFSET, PRIME, WORD = 2166136261, 16777619, 2**32  # FNV-1a, 32 bits
+
+
+def ngrams(word: str, shortest: int = 3, longest: int = 6) -> list[str]:
+    """The n-grams of ``<word>``, by start, then by length; < and > mark its ends.
+
+    >>> ngrams("her", 3, 4)
+    ['<he', '<her', 'her', 'her>', 'er>']
+    """
+    _expect_lengths(shortest, longest)
+    if not isinstance(word, str) or not word:
+        raise ValueError(f"word: expected a string of at least 1 character, got {word!r}.")
+    marked = f"<{word}>"
+    return [
+        marked[start:stop]
+        for start in range(len(marked))
+        for stop in range(start + shortest, min(start + longest, len(marked)) + 1)
+        if stop - start > 1 or 0 < start < len(marked) - 1  # no lone < or >
+    ]
+
+
+def fnv1a(text: str) -> int:
+    r"""Hash of a string: FNV-1a, 32 bits, over its UTF-8 bytes.
+
+    .. math:: h_0 = 2166136261, \qquad h_{t+1} = (h_t \oplus b_t) \cdot 16777619
+              \bmod 2^{32}
+
+    FastText reads a byte as a signed number, so bytes from 128 on flip the upper 24 bits of
+    h as well; gensim does the same, and so do we.
+
+    >>> fnv1a("a") == (2166136261 ^ 97) * 16777619 % 2**32
+    True
+    """
+    h = OFFSET
+    for byte in text.encode("utf-8"):
+        signed = byte | 0xFFFFFF00 if byte > 127 else byte
+        h = (h ^ signed) * PRIME % WORD
+    return h
+
+
+def buckets(word: str, n_buckets: int, shortest: int = 3, longest: int = 6) -> list[int]:
+    """The bucket of each n-gram of a word, in the order of `ngrams`.
+
+    Two n-grams may fall into one bucket; then they share a vector.
+    """
+    if n_buckets < 1:
+        raise ValueError(f"n_buckets: expected at least 1, got {n_buckets}.")
+    return [fnv1a(gram) % n_buckets for gram in ngrams(word, shortest, longest)]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Which n-grams count, and how many rows they share."""
+
+    n_buckets: int = 50_000
+    shortest: int = 3
+    longest: int = 6
+
+    def rows(self, word: str, n_vocab: int) -> list[int]:
+        """The rows of Z (after the N rows of the words) of a word's n-grams."""
+        found = buckets(word, self.n_buckets, self.shortest, self.longest)
+        return [n_vocab + bucket for bucket in found]
+
+
+@dataclass(frozen=True)
+class SubwordVectors:
+    """Z (N + K, D): first one row a word of the vocabulary, then one a bucket."""
+
+    vocabulary: Vocabulary
+    Z: np.ndarray
+    scheme: Scheme = Scheme()
+
+    def __getitem__(self, word: str) -> np.ndarray:
+        """The vector of any word (D,), known or not.
+
+        Raises
+        ------
+        KeyError
+            If the word is unknown and too short to have an n-gram.
+        """
+        rows = self.scheme.rows(word, len(self.vocabulary))
+        if word in self.vocabulary:
+            rows = [self.vocabulary[word], *rows]
+        if not rows:
+            raise KeyError(
+                f"{word!r} is not in the vocabulary and has no n-gram of "
+                f"{self.scheme.shortest} characters or more."
+            )
+        return self.Z[rows].mean(axis=0)
+
+    def matrix(self, words: Sequence[str]) -> np.ndarray:
+        """One row a word: (len(words), D)."""
+        return np.stack([self[word] for word in words])
+
+    def known(self) -> WordVectors:
+        """The vectors of the vocabulary, as a table like any other."""
+        return WordVectors(self.vocabulary, self.matrix(self.vocabulary.types))
+
+
+class Composer:
+    """The rows of every word of a vocabulary, laid out to be summed fast."""
+
+    def __init__(self, vocabulary: Vocabulary, scheme: Scheme, device="cpu"):
+        N = len(vocabulary)
+        rows = [[i, *scheme.rows(w, N)] for i, w in enumerate(vocabulary.types)]
+        length = torch.tensor([len(row) for row in rows])
+        self.rows = torch.tensor([r for row in rows for r in row]).to(device)
+        self.length = length.to(device)
+        self.start = (length.cumsum(0) - length).to(device)
+
+    def of(self, words: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of Z of the words (U,), end to end, and where each word's begin."""
+        length = self.length[words]
+        ends = length.cumsum(0)
+        starts = ends - length
+        shift = (self.start[words] - starts).repeat_interleave(length)
+        at = torch.arange(int(ends[-1]), device=words.device) + shift
+        return self.rows[at], starts
+
+
+@torch.no_grad()
+def subword_step(
+    Z: torch.Tensor, H: torch.Tensor, composer: Composer, step: Callable[[], None],
+    words: torch.Tensor,
+) -> None:
+    """Compose the vectors of `words` (U,), let `step` change them, and pass the change on.
+
+    A step of skip-gram moves row h of H by d; every row of Z that h is the mean of moves by
+    the same d (not by its share), as in FastText.
+    """
+    rows, starts = composer.of(words)
+    before = embedding_bag(rows, Z, starts, mode="mean")  # (U, D)
+    H[words] = before
+    step()
+    change = H.index_select(0, words) - before
+    change = change.repeat_interleave(composer.length[words], dim=0)
+    Z.index_add_(0, rows, change)
+
+
+def train(
+    corpus: Corpus,
+    settings: trainer.Settings = trainer.Settings(rate=0.05),
+    *,
+    scheme: Scheme = Scheme(),
+    device="cpu",
+    shape: trainer.Shape = trainer.Shape(),
+) -> SubwordVectors:
+    """Skip-gram with negative sampling on subwords (Bojanowski et al., 2017, section 3.2).
+
+    Parameters
+    ----------
+    corpus : Corpus
+    settings : trainer.Settings
+        ``model`` must be "skip-gram"; the seed draws the initial vectors too.
+    scheme : Scheme
+
+    Raises
+    ------
+    FloatingPointError
+        If the vectors stop being finite: the rate, or ``shape.batch``, is too high.
+    """
+    if settings.model != "skip-gram":
+        raise ValueError(f"settings.model: expected 'skip-gram', got {settings.model!r}.")
+    run = trainer.Run(corpus, settings, shape, torch.device(device))
+    Z = initial(len(corpus.vocabulary), settings, scheme).to(device)
+    composer = Composer(corpus.vocabulary, scheme, device)
+    pad = len(corpus.vocabulary)
+    for part, band, weight, rate in _work(run):
+        words = torch.unique(part.line[:, settings.window : -settings.window])
+        words = words[words != pad]
+
+        def step():
+            blocks.skip_gram_step(run.W, run.W_out, part, band, weight, rate)
+
+        if len(words):
+            subword_step(Z, run.W, composer, step, words)
+    if not bool(torch.isfinite(Z).all()):
+        raise FloatingPointError(
+            f"training diverged: rate {settings.rate} is too high for {run.batch} blocks an "
+            "update. Lower the rate or Shape.batch."
+        )
+    return SubwordVectors(corpus.vocabulary, Z.cpu().numpy(), scheme)
+
+
+def initial(n_vocab: int, settings: trainer.Settings, scheme: Scheme) -> torch.Tensor:
+    """Z before training, uniform in (-1, 1) / D, as in FastText: (N + K, D)."""
+    rng = runtime.generator(settings.seed)
+    D = settings.dimension
+    return (2 * torch.rand(n_vocab + scheme.n_buckets, D, generator=rng) - 1) / D
+
+
+def untrained(
+    vocabulary: Vocabulary, settings: trainer.Settings, scheme: Scheme = Scheme()
+) -> SubwordVectors:
+    """The control: the same n-grams with the vectors that training starts from."""
+    Z = initial(len(vocabulary), settings, scheme)
+    return SubwordVectors(vocabulary, Z.numpy(), replace(scheme))
+
+
+def _work(run: trainer.Run) -> Iterator[tuple]:
+    """All batches of all epochs, with the learning rate of each."""
+    s = run.settings
+    total = s.epochs * len(run.ids)
+    pieces = [(e, p) for e in range(s.epochs) for p in range(len(run.pieces))]
+    for epoch, piece in runtime.progress(pieces, "subwords", total=len(pieces)):
+        before, after = run.position(epoch, piece), run.position(epoch, piece + 1)
+        for part, band, weight, share in trainer.batches(run, epoch, piece):
+            at = before + share * (after - before)
+            yield part, band, weight, s.rate * (1 - at / total)
+
+
+def _expect_lengths(shortest: int, longest: int) -> None:
+    if not 1 <= shortest <= longest:
+        raise ValueError(
+            f"expected 1 <= shortest <= longest, got shortest={shortest}, longest={longest}."
+        )
