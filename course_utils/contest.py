@@ -56,15 +56,29 @@ def make(plan: Plan, cell: str, S: int) -> tuple[ReplicaModel, int, int]:
     return model, H, size
 
 
-def update(plan: Plan, model, optimiser: ReplicaAdam, generator) -> None:
-    """One step of every copy on a batch of its own."""
-    S = len(optimiser.lr)
-    x, y, lengths = plan.task.batch(S, plan.B, generator)
+def shared_batch(task: Task, copies: int, seeds: int, B: int, generator) -> tuple:
+    """A batch for each seed, repeated for every learning rate: x, y, lengths.
+
+    The copies are ordered rate by rate, ``lr = rates.repeat_interleave(seeds)``. So copies
+    s and ``seeds + s`` read the same sequences, whatever the rate that is chosen later.
+    """
+    if copies % seeds:
+        raise ValueError(f"copies: expected a multiple of {seeds} seeds, got {copies}.")
+    drawn = task.batch(seeds, B, generator)
+    return tuple(None if v is None else torch.cat([v] * (copies // seeds)) for v in drawn)
+
+
+def update(plan: Plan, model, optimiser: ReplicaAdam, generator, *, seeds: int) -> None:
+    """One step of every copy, on the batch of its seed."""
+    x, y, lengths = shared_batch(
+        plan.task, len(optimiser.lr), seeds, plan.B, generator)
     plan.task.loss(model(x, lengths), y).sum().backward()
     optimiser.step()
 
 
-def seconds_per_update(plan: Plan, lr: torch.Tensor, rounds: int = 8) -> dict:
+def seconds_per_update(
+    plan: Plan, lr: torch.Tensor, seeds: int, rounds: int = 8
+) -> dict:
     """Seconds of one update of each cell: in turn, median over rounds, first left out."""
     g = torch.Generator().manual_seed(0)
     models = {cell: make(plan, cell, len(lr))[0] for cell in CELLS}
@@ -73,7 +87,7 @@ def seconds_per_update(plan: Plan, lr: torch.Tensor, rounds: int = 8) -> dict:
     for _ in range(rounds):
         for cell in CELLS:
             start = time.perf_counter()
-            update(plan, models[cell], optimisers[cell], g)
+            update(plan, models[cell], optimisers[cell], g, seeds=seeds)
             found[cell].append(time.perf_counter() - start)
     return {cell: float(np.median(seconds[1:])) for cell, seconds in found.items()}
 
@@ -96,14 +110,14 @@ def contest(plan: Plan, lr: torch.Tensor, seeds: int) -> dict:
     "updates": after the same number of updates. "time": each cell after as many updates
     as fit into the time that the slowest cell needs for that number.
     """
-    pace, readings = seconds_per_update(plan, lr), {}
+    pace, readings = seconds_per_update(plan, lr, seeds), {}
     for cell in CELLS:
         model, H, size = make(plan, cell, len(lr))
         last = round(plan.updates * max(pace.values()) / pace[cell])
         optimiser = ReplicaAdam(model.parameters(), lr)
         g, seconds, start = torch.Generator().manual_seed(2), 0.0, time.perf_counter()
         for k in range(1, last + 1):
-            update(plan, model, optimiser, g)
+            update(plan, model, optimiser, g, seeds=seeds)
             for moment, when in zip(MOMENTS, (plan.updates, last)):
                 if k == when:
                     seconds += time.perf_counter() - start
