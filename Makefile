@@ -17,7 +17,7 @@ endif
 
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock
 
-.PHONY: help book test test-fast test-notebooks test-site execute serve bench lock wheel clean test-strict
+.PHONY: help book test test-fast test-notebooks test-site execute serve bench lock lock-grading grading wheel clean test-strict
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,16 @@ $(VENV)/.all: requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP) $(TORCH_INDEX) -e '.[notebooks,site,test]'
 	@touch $@ $(VENV)/.site
 
+# nbgrader and its notebook server stay out of .venv; `course practical` uses both.
+GRADING := .venv-grading
+
+grading: $(VENV)/.all $(GRADING)/.done  ## make the environment that grades practical sessions
+
+$(GRADING)/.done: requirements-grading.lock | $(BIN)/python
+	$(PYTHON) -m venv $(GRADING)
+	$(GRADING)/bin/python -m pip install -q --disable-pip-version-check -r requirements-grading.lock
+	@touch $@
+
 # ---- the site ---------------------------------------------------------------------------
 
 book: $(VENV)/.site  ## build the site from the stored outputs; nothing is executed
@@ -50,12 +60,13 @@ serve: book  ## build the site and serve it on http://127.0.0.1:8000
 
 test: test-fast test-notebooks test-site  ## unit tests, sync check, every notebook, site checks
 
-test-fast: $(VENV)/.all  ## unit tests, sync check and claims ledger, without notebooks or site
+test-fast: $(VENV)/.all grading  ## unit tests, sync check and claims ledger, without notebooks or site
 	$(BIN)/python -m pytest tests --doctest-modules course_utils \
 	  --ignore tests/browser --ignore tests/test_site.py --ignore tests/test_standalone.py
 	$(BIN)/course sync --check
 	$(BIN)/course lint
 	$(BIN)/course claims --check
+	$(BIN)/course practical check
 
 test-notebooks: $(VENV)/.all  ## execute every stored notebook, JOBS at a time with one thread each
 	printf '%s\n' notebooks/*.ipynb | OMP_NUM_THREADS=1 xargs -n 1 -P $(JOBS) \
@@ -86,6 +97,11 @@ lock: $(VENV)/.all  ## write the installed versions to requirements.lock
 	   $(BIN)/python -m pip freeze --all --exclude-editable \
 	   | grep -v '^pip==' | sed 's/+cpu$$//' | sort -f; } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
+
+lock-grading: $(GRADING)/.done  ## write the installed versions to requirements-grading.lock
+	@{ sed -n '/^#/p' requirements-grading.lock; \
+	   $(GRADING)/bin/python -m pip freeze --all | grep -v '^pip==' | sort -f; } > requirements-grading.lock.new
+	@mv requirements-grading.lock.new requirements-grading.lock
 
 clean:  ## remove what was built (the environment and the data cache stay)
 	rm -rf _build build dist *.egg-info .pytest_cache
