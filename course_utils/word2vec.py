@@ -105,33 +105,27 @@ def scatter_add(table: Tensor, ids: Tensor, rows: Tensor) -> Tensor:
 # ---- outputs ----------------------------------------------------------------------------
 
 
-class Softmax:
-    r"""Full softmax over the vocabulary; W_out is (N, D).
+def softmax_loss(h: Tensor, W_out: Tensor, target: Tensor) -> Tensor:
+    r"""Cross-entropy of the full softmax: (B,), in nats.
+
+    .. math:: L = -s_w + \log \sum_i e^{s_i}, \qquad s = W' h
+    """
+    s = h @ W_out.T  # (B, N)
+    return torch.logsumexp(s, dim=1) - s.gather(1, target[:, None])[:, 0]
+
+
+def softmax_gradients(h: Tensor, W_out: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    r"""dL/dh (B, D) and dL/dW_out (N, D) of the summed `softmax_loss`.
 
     .. math::
-        L &= -s_w + \log \sum_i e^{s_i}, \qquad s = W' h \\
-        \partial L / \partial h &= W'^\top (p - r(w)), \qquad
+        \partial L / \partial h = W'^\top (p - r(w)), \qquad
         \partial L / \partial W' = (p - r(w)) h^\top
 
-    with p the softmax of s and r(w) the one-hot target. Cost O(N D) an example.
+    with p the softmax of s and r(w) the one-hot target.
     """
-
-    def rows(self, n_vocab: int) -> int:
-        return n_vocab
-
-    def ask(self, target: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return target
-
-    def log_probabilities(self, h: Tensor, W_out: Tensor) -> Tensor:
-        return F.log_softmax(h @ W_out.T, dim=1)  # (B, N)
-
-    def loss(self, h: Tensor, W_out: Tensor, target: Tensor) -> Tensor:
-        return -self.log_probabilities(h, W_out).gather(1, target[:, None])[:, 0]
-
-    def gradients(self, h: Tensor, W_out: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        error = self.log_probabilities(h, W_out).exp()  # (B, N)
-        error[torch.arange(len(h)), target] -= 1
-        return error @ W_out, error.T @ h
+    error = torch.softmax(h @ W_out.T, dim=1)  # (B, N)
+    error[torch.arange(len(h)), target] -= 1
+    return error @ W_out, error.T @ h
 
 
 class Decisions(NamedTuple):
@@ -146,27 +140,67 @@ class Decisions(NamedTuple):
     weight: Tensor
 
 
-class Logistic:
-    r"""A sum of weighted logistic losses on rows of W_out: the base of the next two.
+def logistic_loss(h: Tensor, W_out: Tensor, asked: Decisions) -> Tensor:
+    r"""Weighted sum of logistic losses on rows of W_out: (B,), in nats.
 
     .. math::
-        L &= -\sum_m a_m \log \sigma\big((2 y_m - 1) s_m\big), \qquad s_m = v'_m \cdot h \\
-        \partial L / \partial s_m &= a_m (\sigma(s_m) - y_m)
+        L = -\sum_m a_m \log \sigma\big((2 y_m - 1) s_m\big), \qquad s_m = v'_m \cdot h
     """
+    s = (W_out[asked.rows] @ h[:, :, None])[:, :, 0]  # (B, M)
+    return -(asked.weight * F.logsigmoid((2 * asked.labels - 1) * s)).sum(1)
 
-    def loss(self, h: Tensor, W_out: Tensor, asked: Decisions) -> Tensor:
-        s = (W_out[asked.rows] @ h[:, :, None])[:, :, 0]  # (B, M)
-        return -(asked.weight * F.logsigmoid((2 * asked.labels - 1) * s)).sum(1)
+
+def logistic_gradients(h: Tensor, W_out: Tensor, asked: Decisions) -> tuple[Tensor, Tensor]:
+    r"""dL/dh (B, D), and the gradient of each row that was asked: (B, M, D).
+
+    .. math:: \partial L / \partial s_m = a_m (\sigma(s_m) - y_m)
+
+    A row of W_out that was asked several times gets the sum: see `scatter_add`.
+    """
+    U = W_out[asked.rows]  # (B, M, D)
+    s = (U @ h[:, :, None])[:, :, 0]  # (B, M)
+    g = asked.weight * (torch.sigmoid(s) - asked.labels)  # (B, M)
+    return (g[:, None] @ U)[:, 0], g[:, :, None] * h[:, None]
+
+
+class Softmax:
+    """Full softmax over the vocabulary; W_out is (N, D). Cost O(N D) an example."""
+
+    loss, gradients = staticmethod(softmax_loss), staticmethod(softmax_gradients)
+
+    def rows(self, n_vocab: int) -> int:
+        return n_vocab
+
+    def ask(self, target: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return target
+
+    def log_probabilities(self, h: Tensor, W_out: Tensor) -> Tensor:
+        """Of all words: (B, N)."""
+        return F.log_softmax(h @ W_out.T, dim=1)
+
+    def descend(self, h: Tensor, W_out: Tensor, target: Tensor, rate: float) -> Tensor:
+        """One step of SGD on W_out, in place; returns dL/dh."""
+        dh, dW_out = softmax_gradients(h, W_out, target)
+        W_out.sub_(dW_out, alpha=rate)
+        return dh
+
+
+class Logistic:
+    """A sum of yes-or-no questions on rows of W_out: the base of the next two."""
+
+    loss = staticmethod(logistic_loss)
 
     def gradients(
         self, h: Tensor, W_out: Tensor, asked: Decisions
     ) -> tuple[Tensor, Tensor]:
-        U = W_out[asked.rows]  # (B, M, D)
-        s = (U @ h[:, :, None])[:, :, 0]  # (B, M)
-        g = asked.weight * (torch.sigmoid(s) - asked.labels)  # (B, M)
-        dU = g[:, :, None] * h[:, None]  # (B, M, D)
-        dW_out = scatter_add(torch.zeros_like(W_out), asked.rows, dU)
-        return (g[:, None] @ U)[:, 0], dW_out
+        dh, dU = logistic_gradients(h, W_out, asked)
+        return dh, scatter_add(torch.zeros_like(W_out), asked.rows, dU)
+
+    def descend(self, h: Tensor, W_out: Tensor, asked: Decisions, rate: float) -> Tensor:
+        """One step of SGD on the rows that were asked, in place; returns dL/dh."""
+        dh, dU = logistic_gradients(h, W_out, asked)
+        scatter_add(W_out, asked.rows, dU.mul_(-rate))
+        return dh
 
 
 class HierarchicalSoftmax(Logistic):
