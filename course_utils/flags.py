@@ -3,9 +3,10 @@
 Introduced in chapter 6. A line holds noise, the flags "a" and "b" in random order, and a
 query "?" at its end. The answer is the flag that came last. At least `gap` noise symbols
 lie between the flags, and `gap` between the last flag and the query. So a window of
-gap + 1 symbols or fewer never shows two of the three together: windows, and pools of
-windows, can only guess. The three models here are the ones that guess; the recurrent
-network that does not is in the chapter.
+gap + 1 symbols or fewer never shows two of the three together, and can only guess. The
+set of all windows of a line does in principle determine the order of the flags; a maximum
+over a few detectors does not find it. The three models here are the ones that guess; the
+recurrent network that does not is in the chapter.
 """
 
 from __future__ import annotations

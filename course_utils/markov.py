@@ -27,7 +27,7 @@ class HMM(NamedTuple):
 
 
 def fit(x: Sequence, y: Sequence, *, K: int, N: int, add: float = 1.0) -> HMM:
-    """Maximum likelihood from lines whose states are known: relative counts.
+    """Relative counts from lines whose states are known: maximum likelihood, but for `add`.
 
     Parameters
     ----------

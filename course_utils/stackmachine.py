@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 SYMBOLS = "([)]"
@@ -127,6 +128,59 @@ def walk(alphabet: str, longest: int, p: Weights) -> Iterator[tuple[str, Fractio
                     if len(number) > len(states):
                         states.append(h_t)
         level = [(w + a, moves[s, a]) for w, s in level for a in alphabet]
+
+
+def census(longest: int, p: Weights) -> tuple[int, int, int]:
+    """(strings, accepted, misjudged) over all strings of both pairs up to `longest`.
+
+    Exact: states are whole numbers of 4^-(longest + 1). Strings that lead the machine
+    and a reference to the same pair of states are counted together, so their number may
+    be in the billions. The reference is a stack of bits in an integer (1: empty, 0:
+    spoilt) and shares nothing with the weights.
+
+    >>> census(2, weights())   # of 1 + 4 + 16: the empty one, (), []
+    (21, 3, 0)
+    """
+    one = 4 ** (longest + 1)
+    rows = np.array([[0] * len(UNITS) + [1]])  # (pairs, 8): state, reference
+    n, total = np.ones(1, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    for length in range(longest + 1):
+        h, stack = rows[:, :-1], rows[:, -1]
+        y = np.clip(one * int(p.b_y) + h @ np.array(p.V, dtype=np.int64), 0, one)
+        wrong = (y == one) != (stack == 1)
+        wrong |= (y != 0) & (y != one)
+        total += n.sum(), n[y == one].sum(), n[wrong].sum()
+        if length < longest:
+            rows, n = _merged(
+                np.concatenate([_moved(h, stack, s, p, one) for s in SYMBOLS]),
+                np.tile(n, len(SYMBOLS)),
+            )
+    return tuple(total.tolist())
+
+
+def _moved(h: np.ndarray, stack: np.ndarray, symbol: str, p: Weights, one: int):
+    """All pairs (machine, reference) one symbol on: (pairs, 8)."""
+    W, U, b = (
+        np.array([[int(4 * v) for v in row] for row in t], dtype=np.int64)
+        for t in (p.W, p.U, [[v] for v in p.b_h])
+    )  # in quarters
+    a = h @ W.T + (U[:, SYMBOLS.index(symbol)] + b[:, 0]) * one
+    if (a % 4).any():
+        raise ValueError("weights: expected multiples of 1/4 that keep the scale.")
+    bit = int(symbol in "[]")
+    pushed = np.where(stack > 0, 2 * stack + bit, 0)
+    popped = np.where((stack > 1) & (stack % 2 == bit), stack // 2, 0)
+    return np.column_stack(
+        [np.clip(a // 4, 0, one), pushed if symbol in "([" else popped]
+    )
+
+
+def _merged(rows: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different rows, and how many strings lead to each."""
+    rows, inverse = np.unique(rows, axis=0, return_inverse=True)
+    counts = np.zeros(len(rows), dtype=np.int64)
+    np.add.at(counts, inverse.ravel(), n)
+    return rows, counts
 
 
 def balanced(string: str) -> bool:

@@ -1,5 +1,6 @@
 """The hand-set stack machine against the definition of its language."""
 
+import math
 from fractions import Fraction
 from itertools import product
 
@@ -39,6 +40,31 @@ def test_exact_on_every_string_of_two_brackets_up_to_length_8():
     assert strings == sum(4**n for n in range(9))
     # Catalan numbers times 2^pairs: 1 + 1*2 + 2*4 + 5*8 + 14*16
     assert accepted == 1 + 2 + 8 + 40 + 224
+
+
+def test_census_counts_every_string_of_both_pairs_up_to_length_16():
+    strings, accepted, misjudged = sm.census(16, P)
+    assert strings == sum(4**n for n in range(17)) and misjudged == 0
+    assert accepted == sum(math.comb(2 * n, n) // (n + 1) * 2**n for n in range(9))
+
+
+@pytest.mark.parametrize("unit", range(len(sm.UNITS)))
+def test_census_sees_a_missing_unit(unit):
+    zero = Fraction(0)
+    broken = P._replace(
+        W=tuple((zero,) * 7 if i == unit else row for i, row in enumerate(P.W)),
+        U=tuple((zero,) * 4 if i == unit else row for i, row in enumerate(P.U)),
+        b_h=tuple(zero if i == unit else b for i, b in enumerate(P.b_h)),
+    )
+    wrong = sum((y == 1) != sm.balanced(s) for s, y in sm.walk(sm.SYMBOLS, 4, broken))
+    assert sm.census(4, broken)[2] == wrong > 0
+
+
+def test_float32_first_errs_one_symbol_before_the_end():
+    """The lowest of twelve brackets is rounded away: eleven closings look like enough."""
+    string = "(" * 12 + ")" * 11
+    assert sm.run_float([string], P, torch.float32).item() == 1
+    assert sm.run(string, P) == 0
 
 
 def test_walk_equals_the_plain_run():
