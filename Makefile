@@ -66,7 +66,6 @@ test-fast: $(VENV)/.all grading  ## unit tests, sync check and claims ledger, wi
 	$(BIN)/course sync --check
 	$(BIN)/course lint
 	$(BIN)/course claims --check
-	$(BIN)/course practical check
 
 test-notebooks: $(VENV)/.all  ## execute every stored notebook, JOBS at a time with one thread each
 	printf '%s\n' notebooks/*.ipynb | OMP_NUM_THREADS=1 xargs -n 1 -P $(JOBS) \

@@ -11,28 +11,24 @@ import logging
 import sys
 from pathlib import Path
 
-import nbformat
-from nbconvert.exporters import HTMLExporter
-from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
-from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.preprocessors import GetGrades, SaveAutoGrades, SaveCells
-from nbgrader.server_extensions import formgrader
-from traitlets.config import Config
-
-TEMPLATES = Path(formgrader.__file__).parent / "templates"
-STYLES = TEMPLATES.parent / "static" / "node_modules" / "bootstrap" / "dist" / "css"
-
-
 class Bridge:
     """One gradebook, one assignment."""
 
     def __init__(self, folder: str, assignment: str) -> None:
         self.url = f"sqlite:///{Path(folder) / 'gradebook.db'}"
         self.assignment = assignment
+        from nbconvert.exporters import HTMLExporter
+        from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
+        from nbgrader.preprocessors import GetGrades
+        from nbgrader.server_extensions import formgrader
+        from traitlets.config import Config
+
+        pages = Path(formgrader.__file__).parent
+        styles = pages / "static" / "node_modules" / "bootstrap" / "dist" / "css"
         config = Config()
         config.HTMLExporter.template_name = "feedback"
-        config.HTMLExporter.extra_template_basedirs = [str(TEMPLATES)]
-        config.HTMLExporter.extra_template_paths = [str(STYLES)]
+        config.HTMLExporter.extra_template_basedirs = [str(pages / "templates")]
+        config.HTMLExporter.extra_template_paths = [str(styles)]
         config.HTMLExporter.preprocessors = [GetGrades, CSSHTMLHeaderPreprocessor]
         self.exporter = HTMLExporter(config=config)
 
@@ -49,15 +45,21 @@ class Bridge:
 
     def open(self, source: str) -> dict:
         """Describe the assignment in the gradebook."""
+        from nbgrader.api import Gradebook
+        from nbgrader.preprocessors import SaveCells
+
         with Gradebook(self.url) as book:
             book.update_or_create_assignment(self.assignment)
-        notebook = nbformat.read(source, 4)
+        notebook = _read(source)
         SaveCells().preprocess(notebook, self.resources())
         return {}
 
     def record(self, student: str, about: dict, notebook: str) -> dict:
         """Keep the grades of one executed notebook; marks given by hand stay."""
-        executed = nbformat.read(notebook, 4)
+        from nbgrader.api import Gradebook
+        from nbgrader.preprocessors import SaveAutoGrades
+
+        executed = _read(notebook)
         with Gradebook(self.url) as book:
             book.update_or_create_student(student, **about)
             book.update_or_create_submission(self.assignment, student)
@@ -66,7 +68,7 @@ class Bridge:
 
     def feedback(self, student: str, notebook: str, page: str) -> dict:
         """Write the page that a student gets."""
-        shown = nbformat.read(notebook, 4)
+        shown = _read(notebook)
         html, _ = self.exporter.from_notebook_node(shown, self.resources(student))
         Path(page).parent.mkdir(parents=True, exist_ok=True)
         Path(page).write_text(html, encoding="utf-8")
@@ -74,6 +76,8 @@ class Bridge:
 
     def grades(self) -> dict:
         """All grades of the assignment: student, cell, what the checks and a person gave."""
+        from nbgrader.api import Gradebook, MissingEntry
+
         found: dict = {}
         with Gradebook(self.url) as book:
             try:
@@ -90,6 +94,12 @@ class Bridge:
                             "waiting": bool(grade.needs_manual_grade),
                         }
         return {"grades": found}
+
+
+def _read(path: str):
+    import nbformat
+
+    return nbformat.read(path, 4)
 
 
 def main() -> None:

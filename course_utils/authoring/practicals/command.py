@@ -15,12 +15,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "practical", help="release, prove and grade the practical sessions"
     )
     jobs = parser.add_subparsers(dest="job", required=True, metavar="JOB")
-    for add in (_list, _release, _figures, _check):
+    for add in (_list, _release, _figures, _check, _grade, _export):
         add(jobs)
-    from . import exports, grading
-
-    grading.add_parser(jobs)
-    exports.add_parser(jobs)
 
 
 def _list(jobs) -> None:
@@ -60,6 +56,58 @@ def _check(jobs) -> None:
     )
     job.add_argument("names", nargs="*", metavar="ID", help="sessions (default: all)")
     job.set_defaults(run=run_check)
+
+
+def _grade(jobs) -> None:
+    job = jobs.add_parser(
+        "grade",
+        help="grade a zip or a folder of submissions",
+        description="Submissions run fenced in: no network, limits of time and memory, a "
+        "folder that is thrown away. A batch that was interrupted goes on where it was; "
+        "marks given by hand are kept.",
+    )
+    job.add_argument("name", metavar="ID", help="the session")
+    job.add_argument("path", type=Path, metavar="SUBMISSIONS", help="zip, folder or notebook")
+    job.add_argument("--out", type=Path, required=True, help="folder of this batch")
+    job.add_argument("--workers", type=int, default=2, help="submissions at once (default 2)")
+    job.add_argument("--cell-seconds", type=float, default=10, help="least limit for a cell")
+    job.add_argument("--again", action="store_true", help="grade what is graded already too")
+    job.add_argument(
+        "--no-gradebook", action="store_true", help="without nbgrader: grades, but no pages"
+    )
+    job.set_defaults(run=run_grade)
+
+
+def _export(jobs) -> None:
+    job = jobs.add_parser(
+        "export",
+        help="write the lists again, with the marks given by hand; or a Gradescope bundle",
+        description="grades.csv, moodle.csv and canvas.csv in the folder of a batch, and "
+        "the feedback pages again; with --gradescope, the zip to upload as an autograder.",
+    )
+    job.add_argument("name", metavar="ID", help="the session")
+    job.add_argument("--out", type=Path, required=True, help="folder of the batch")
+    job.add_argument(
+        "--roster", type=Path, metavar="CSV",
+        help="the list that Moodle (grading worksheet) or Canvas (gradebook) gives out; it "
+        "is filled in and written beside the others",
+    )
+    job.add_argument("--gradescope", action="store_true", help="write gradescope_ID.zip instead")
+    job.set_defaults(run=run_export)
+
+
+def run_grade(options: argparse.Namespace) -> int:
+    """Grade a batch."""
+    from . import grading
+
+    return grading.run(options)
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Write lists or a bundle."""
+    from . import exports
+
+    return exports.run(options)
 
 
 def masters(options: argparse.Namespace, names: list[str]) -> list:

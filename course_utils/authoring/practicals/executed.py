@@ -16,6 +16,7 @@ from .records import Record
 from .running import Runner, reason
 from .session import Outcome
 
+FOLDED = re.compile(r"<details>.*?</details>\n*", re.S)
 HIDDEN = "# (and checks on other inputs)"
 STRONG = {"timeout", "died", "flood", "late"}
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml", "text/html", "text/plain")
@@ -100,7 +101,8 @@ def _cell(master: Master, step: Step, outcome: Outcome | None, number: int) -> N
         cell.id = f"added-{number}"
     if cell.cell_type == "code":
         cell.outputs = nbformat.from_dict(outcome.outputs if outcome else _kept(step.outputs))
-        if outcome and outcome.status in STRONG and step.kind == "check":
+        failed = any(output.output_type == "error" for output in cell.outputs)
+        if outcome and outcome.status != "ok" and not failed and step.kind == "check":
             cell.outputs.append(_failure(outcome))
     return cell
 
@@ -181,12 +183,15 @@ def public(master: Master, made: NotebookNode, record: Record) -> NotebookNode:
     """
     shown = copy.deepcopy(made)
     parts = {part.name: part for part in master.parts if part.name}
+    shown.cells = [c for c in shown.cells if "colab-setup" not in c.metadata.get("tags", [])]
     for cell in shown.cells:
         part = parts.get(cell.id.replace("-", "_"))
         if cell.cell_type == "code":
             cell.outputs = [_inert(output) for output in cell.outputs]
         elif part is not None or cell.id.startswith("added-"):
             cell.source = cell.source.replace("<", "&lt;")
+        else:
+            cell.source = FOLDED.sub("", cell.source).replace(versions.HOW, "")
         if part is None or part.kind != "check":
             continue
         if "hidden tests" in regions.kinds(part.source, part.place):

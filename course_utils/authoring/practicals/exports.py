@@ -9,9 +9,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
-import shutil
-import zipfile
 from pathlib import Path
 
 from ..notebook import write_text
@@ -19,25 +16,6 @@ from ..project import CourseError, find_root
 from . import gradebook, master, records
 from .master import Master
 from .records import Record
-
-
-def add_parser(jobs) -> None:
-    """Add ``course practical export`` to the command line."""
-    job = jobs.add_parser(
-        "export",
-        help="write the lists again, with the marks given by hand; or a Gradescope bundle",
-        description="grades.csv, moodle.csv and canvas.csv in the folder of a batch, and "
-        "the feedback pages again; with --gradescope, the zip to upload as an autograder.",
-    )
-    job.add_argument("name", metavar="ID", help="the session")
-    job.add_argument("--out", type=Path, required=True, help="folder of the batch")
-    job.add_argument(
-        "--roster", type=Path, metavar="CSV",
-        help="the list that Moodle (grading worksheet) or Canvas (gradebook) gives out; it "
-        "is filled in and written beside the others",
-    )
-    job.add_argument("--gradescope", action="store_true", help="write gradescope.zip instead")
-    job.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -31,27 +31,6 @@ from .records import Record
 from .submissions import Submission
 
 
-def add_parser(jobs) -> None:
-    """Add ``course practical grade`` to the command line."""
-    job = jobs.add_parser(
-        "grade",
-        help="grade a zip or a folder of submissions",
-        description="Submissions run fenced in: no network, limits of time and memory, a "
-        "folder that is thrown away. A batch that was interrupted goes on where it was; "
-        "marks given by hand are kept.",
-    )
-    job.add_argument("name", metavar="ID", help="the session")
-    job.add_argument("path", type=Path, metavar="SUBMISSIONS", help="zip, folder or notebook")
-    job.add_argument("--out", type=Path, required=True, help="folder of this batch")
-    job.add_argument("--workers", type=int, default=2, help="submissions at once (default 2)")
-    job.add_argument("--cell-seconds", type=float, default=10, help="least limit for a cell")
-    job.add_argument("--again", action="store_true", help="grade what is graded already too")
-    job.add_argument(
-        "--no-gradebook", action="store_true", help="without nbgrader: grades, but no pages"
-    )
-    job.set_defaults(run=run)
-
-
 @dataclass
 class Batch:
     """Everything that the workers share."""

@@ -6,6 +6,7 @@ one runs the earlier cells again without it, so that one bad cell costs its own 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -42,6 +43,7 @@ class Runner:
         self.server, self.limits = server, limits
         self.surroundings, self.slot = surroundings, slot
         self.session: Session | None = None
+        self.folders: list[str] = []
         self.fences: dict[str, str] = {}
 
     def run(self, steps: list[Step]) -> list[Outcome | None]:
@@ -78,7 +80,7 @@ class Runner:
         if self.session:
             self.restarts += 1
         work = tempfile.mkdtemp(prefix="course-grading-")
-        self.folders = [*getattr(self, "folders", []), work]
+        self.folders.append(work)
         fence = Fence(
             work=work, memory=self.limits.memory, seconds=self.limits.total,
             slot=self.slot, **self.surroundings,
@@ -93,12 +95,10 @@ class Runner:
         return self.session.alive
 
     def _close(self) -> None:
-        import shutil
-
         if self.session:
             self.session.close()
         self.session = None
-        for folder in getattr(self, "folders", []):
+        for folder in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
         self.folders = []
 

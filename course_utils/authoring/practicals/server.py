@@ -55,6 +55,7 @@ def _begin(ready, around: fence.Fence, commands: int, replies: int) -> None:
         if not fence.separate(around):
             child._send(replies, {"keeper": os.getpid()})
             _keep(ready, around, commands, replies)
+        fence.end_with_parent()
         keeper = os.fork()
         if keeper == 0:
             fence.end_with_parent()
