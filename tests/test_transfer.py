@@ -71,31 +71,32 @@ def test_interval_is_over_seeds_and_lead_is_paired():
 def test_the_setting_is_chosen_inside_the_labels_given():
     calls = []
 
-    def fit(texts, labels, test_texts, seed, setting):
-        calls.append((len(texts), tuple(test_texts)))
+    def fit(texts, labels, test_texts, seed, settings):
+        calls.append((len(texts), tuple(test_texts), tuple(settings)))
         guess = np.array([int("good" in t) for t in test_texts])
-        return guess if setting == "right" else 1 - guess
+        return [guess if setting == "right" else 1 - guess for setting in settings]
 
     task = toy_task()
     classify = transfer.tuned(fit, ("wrong", "right"))
     guess = classify(task.train.texts[:12], task.train.labels[:12], task.test.texts, 0)
     assert (guess == task.test.labels).all()
-    assert [n for n, _ in calls] == [9] * 8 + [12]  # four folds, two settings, then all
-    judged = [t for _, texts in calls[:-1] for t in texts]
+    assert [n for n, _, _ in calls] == [9] * 4 + [12]  # four folds, then all labels
+    assert calls[-1][2] == ("right",)
+    judged = [t for _, texts, _ in calls[:-1] for t in texts]
     assert set(judged) <= set(task.train.texts[:12])
 
 
 def test_large_sets_need_one_fold_only():
     sizes = []
 
-    def fit(texts, labels, test_texts, seed, setting):
+    def fit(texts, labels, test_texts, seed, settings):
         sizes.append(len(texts))
-        return np.zeros(len(test_texts), dtype=int)
+        return [np.zeros(len(test_texts), dtype=int)] * len(settings)
 
     classify = transfer.tuned(fit, (1, 2), enough=10)
     task = toy_task()
     classify(task.train.texts, task.train.labels, ["x"], 0)
-    assert sizes == [45, 45, 60]
+    assert sizes == [45, 60]
 
 
 def test_mean_matrix_times_table_is_the_mean_of_the_vectors():
@@ -118,10 +119,11 @@ def test_frozen_vectors_judge_words_that_no_label_showed():
     task, vectors = toy_task(), good_and_bad()
     fit = transfer.frozen_average(vectors)
     labels = task.train.labels
-    guess = fit(task.train.texts, labels, ["the film is great", "bad"], 0, 1e-3)
+    (guess,) = fit(task.train.texts, labels, ["the film is great", "bad"], 0, [1e-3])
     assert guess.tolist() == [1, 0]
-    bag_guess = transfer.bag_naive_bayes(task.train.texts, labels, ["good", "bad"], 0, 1.0)
-    assert bag_guess.tolist() == [1, 0]
+    guesses = transfer.bag_naive_bayes(
+        task.train.texts, labels, ["good", "bad"], 0, (1.0, 0.1))
+    assert [guess.tolist() for guess in guesses] == [[1, 0]] * 2
 
 
 def test_frozen_average_is_a_bag_of_words_with_weights_E_times_V():
@@ -176,5 +178,5 @@ def test_frozen_features_equal_softmax_regression_on_the_same_means():
     W, b = bag.softmax_regression((Z - centre) / scale, task.train.labels, 2, decay=1e-2)
     expected = bag.predict((Z_test - centre) / scale, W, b)
     fit = transfer.frozen_average(vectors)
-    guess = fit(task.train.texts, task.train.labels, task.test.texts, 0, 1e-2)
+    (guess,) = fit(task.train.texts, task.train.labels, task.test.texts, 0, [1e-2])
     assert (guess == expected).all()
