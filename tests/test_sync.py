@@ -105,10 +105,16 @@ def test_nothing_volatile_is_stored(executed):
     assert set(written.metadata) == {"course", "kernelspec", "language_info"}
     assert written.metadata.language_info == {"name": "python"}
     assert set(written.metadata.course) == {"seconds", "source_sha1"}
-    assert 0 < written.metadata.course.seconds < 120
+    assert 0.2 < written.metadata.course.seconds < 120
     assert all(set(c.metadata) <= {"tags", "course"} for c in written.cells)
     assert [c.execution_count for c in cells(executed[0])] == [1, 2, 3, 4, 5]
     assert cells(executed[0])[0].outputs[1].execution_count == 1
+
+
+def test_seconds_are_those_of_a_machine_with_nothing_else_to_do():
+    assert executing._seconds(clock=90.0, work=30.0) == 30.0  # others were at work
+    assert executing._seconds(clock=20.0, work=38.0) == 20.0  # two threads
+    assert executing._seconds(clock=20.0, work=0.0) == 20.0  # not counted here
 
 
 def test_scores_go_to_the_results_of_the_chapter(executed):
