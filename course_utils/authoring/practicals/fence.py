@@ -22,6 +22,8 @@ NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
 )
 RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 PDEATHSIG, DUMPABLE, SUBREAPER, NO_NEW_PRIVS = 1, 4, 36, 38
+VIEW = "/proc/self/ns/mnt"
+OUTSIDE: dict[str, str] = {}  # the view of the disk before `separate`
 FIRST_USER = 65000  # of users that nobody has: one for each worker
 MEGABYTE = 1 << 20
 
@@ -49,8 +51,36 @@ class Fence:
 
     @property
     def user(self) -> int:
-        """The user to become; -1: stay who we are."""
-        return FIRST_USER + self.slot if os.geteuid() == 0 else -1
+        """The user to become; -1: stay who we are.
+
+        Another user must be able to read our Python; in a view of the disk of its own it
+        can, as what is kept is bound there.
+        """
+        if os.geteuid() != 0 or not (self.namespaces or all(map(_open_to_all, self.kept))):
+            return -1
+        return FIRST_USER + self.slot
+
+
+def _open_to_all(folder: str) -> bool:
+    """Whether any user can get into a folder."""
+    path = Path(folder).resolve()
+    return all(p.stat().st_mode & 0o001 for p in (path, *path.parents) if p.is_dir())
+
+
+def probe() -> bool:
+    """Whether this system gives namespaces to us; found out in a copy of this process."""
+    child = os.fork()
+    if child == 0:
+        try:
+            trial = Fence("/", [], [], [], 1, 1)
+            if separate(trial):
+                _mount("none", "/", "none", REC | PRIVATE)
+                _mount("tmpfs", "/tmp", "tmpfs", NOSUID | NODEV)
+                os._exit(0)
+            os._exit(1)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def _libc() -> ctypes.CDLL:
@@ -74,6 +104,7 @@ def separate(fence: Fence) -> bool:
     if sys.platform != "linux":
         fence.report["network"] = "refused inside Python only (no namespaces here)"
         return False
+    OUTSIDE["view"] = os.readlink(VIEW)
     user, group, space = os.getuid(), os.getgid(), NEWPID | NEWNET | NEWNS | NEWIPC
     ways = ((0, NEWUSER) if user == 0 else (NEWUSER,)) if fence.namespaces else ()
     fence.report["network"] = fence.report["files"] = "refused inside Python only"
@@ -87,7 +118,6 @@ def separate(fence: Fence) -> bool:
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
             Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-            fence.report["user"] = "the one who grades"
         fence.report["network"] = "none (a namespace of its own)"
         fence.report["processes"] = "a tree of their own, ended together"
         return True
@@ -97,6 +127,9 @@ def separate(fence: Fence) -> bool:
 
 
 def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    """Mount something in our own view of the disk; refused in anybody else's."""
+    if "view" not in OUTSIDE or os.readlink(VIEW) == OUTSIDE["view"]:
+        raise OSError("this process has no view of the disk of its own")
     _call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode())
 
 
@@ -119,7 +152,7 @@ def hide(fence: Fence) -> None:
     try:
         _mount("proc", "/proc", "proc", NOSUID | NODEV)
     except OSError:
-        fence.report["processes"] += "; those of the machine can be listed"
+        fence.report["machine"] = "its processes can be listed"
 
 
 def _outermost(folders: list[str]) -> list[str]:
@@ -190,10 +223,14 @@ class _Header(ctypes.Structure):
 def drop(fence: Fence) -> None:
     """Become a user with no rights; there is no way back."""
     if fence.user > 0:
+        os.chown(fence.work, fence.user, fence.user)
+        user = fence.user
         os.setgroups([])
-        os.setresgid(fence.user, fence.user, fence.user)
-        os.setresuid(fence.user, fence.user, fence.user)
+        os.setresgid(user, user, user)
         fence.report["user"] = "one of its own"
+        os.setresuid(user, user, user)
+    else:
+        fence.report["user"] = "the one who grades"
     if sys.platform == "linux":
         none = (ctypes.c_uint32 * 6)()
         _libc().capset(ctypes.byref(_Header(0x20080522, 0)), none)

@@ -24,6 +24,7 @@ def main() -> None:
     """Load, say that we are ready, then copy as often as asked."""
     control = socket.socket(fileno=int(sys.argv[1]))
     loaded = [name for name in json.loads(sys.argv[2]) if _load(name)]
+    able = fence.probe()
     ready = shell.start()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     control.sendall(json.dumps({"loaded": loaded}).encode() + b"\n")
@@ -33,7 +34,9 @@ def main() -> None:
             return
         if os.fork() == 0:
             control.close()
-            _begin(ready, fence.Fence(**json.loads(message)), *doors)
+            around = fence.Fence(**json.loads(message))
+            around.namespaces &= able
+            _begin(ready, around, *doors)
         for door in doors:
             os.close(door)
 

@@ -192,7 +192,10 @@ class Session:
 
 
 def surroundings(*hidden: Path) -> dict:
-    """Folders for a `Fence`: which to hide, which to keep."""
+    """Settings for a `Fence`: folders to hide and to keep, and whether to use namespaces.
+
+    COURSE_GRADING_FENCE=python does without them, where they make trouble.
+    """
     import course_utils
     from course_utils.data.cache import cache_folder
 
@@ -205,4 +208,5 @@ def surroundings(*hidden: Path) -> dict:
     return {
         "hidden": sorted(str(folder.resolve()) for folder in hidden),
         "scratch": sorted(scratch), "kept": sorted(kept),
+        "namespaces": os.environ.get("COURSE_GRADING_FENCE") != "python",
     }
