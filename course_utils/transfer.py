@@ -154,7 +154,7 @@ def bag_naive_bayes(texts, labels, test_texts, seed, alphas) -> list[np.ndarray]
     The best bag of words that chapter 1's tools give on short opinions. `seed` is not
     used: nothing is drawn.
     """
-    documents, others = ([_with_bigrams(t) for t in part] for part in (texts, test_texts))
+    documents, others = ([with_bigrams(t) for t in part] for part in (texts, test_texts))
     vocabulary = Vocabulary.from_tokens(w for d in documents for w in d)
     X = bag.count_matrix(documents, vocabulary)
     idf = bag.idf_weights(X)
@@ -314,7 +314,8 @@ def _starting_table(documents, others, vectors, D, g):
 
 
 @lru_cache(maxsize=50_000)
-def _with_bigrams(text):
+def with_bigrams(text: str) -> tuple[str, ...]:
+    """Word tokens, and behind them the pairs of neighbours, joined by a space."""
     tokens = lower_words(text)
     return tokens + tuple(" ".join(pair) for pair in ngrams(tokens, 2))
 
