@@ -13,6 +13,7 @@ T time, D word vector, H state, N vocabulary.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -116,7 +117,7 @@ class SkipThought(nn.Module):
 
     def nats(self, u: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
         """Nats of each sentence (B,) given vectors u (B, H)."""
-        inputs, targets, real = self._shifted(ids, lengths)  # (B, T + 1) each
+        inputs, targets, real = self.shifted(ids, lengths)  # (B, T + 1) each
         x = self.encoder.table[inputs]  # (B, T + 1, D)
         u = u.unsqueeze(1).expand(-1, x.shape[1], -1)
         h, _ = self.decoder(torch.cat([x, u], dim=2))  # (B, T + 1, H)
@@ -124,7 +125,7 @@ class SkipThought(nn.Module):
         nats = words.new_zeros(real.shape).masked_scatter(real, words)
         return nats.sum(1)
 
-    def _shifted(self, ids, lengths):
+    def shifted(self, ids, lengths):
         """Inputs start with <s>, targets end with </s>; real marks what is no padding."""
         B, T = ids.shape
         steps = torch.arange(T + 1)
@@ -177,6 +178,20 @@ def encode_all(model, text: RunningText, at: Tensor, batch: int = 500) -> np.nda
     out = torch.empty(len(at), parts[0].shape[1])
     out[order] = torch.cat(parts)
     return out.numpy()
+
+
+def reading(model: nn.Module, table: Tensor) -> nn.Module:
+    """A copy of a trained model whose encoders look words up in another table.
+
+    The word vectors are fixed and only their coordinates reach the GRU, so an encoder can
+    read words that its training text did not have, as long as their vectors come from the
+    same space. (Kiros et al., section 2.3, reach the same by a linear map.)
+    """
+    model = copy.deepcopy(model)
+    for part in model.modules():
+        if isinstance(part, Encoder):
+            part.table = table
+    return model
 
 
 class BagOfVectors:

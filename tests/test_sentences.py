@@ -65,7 +65,7 @@ def test_skip_thought_does_not_see_the_word_that_it_is_to_write(text, table):
     short = model.nats(u, torch.tensor([[4, 5]]), torch.tensor([2]))
     x, y = (torch.tensor([[4, 5, w]]) for w in (6, 7))
     three = torch.tensor([3])
-    inputs, targets, real = model._shifted(x, three)
+    inputs, targets, real = model.shifted(x, three)
     assert inputs.tolist() == [[2, 4, 5, 6]] and targets.tolist() == [[4, 5, 6, 3]]
     assert real.all()
     a, b = model.nats(u, x, three), model.nats(u, y, three)
@@ -141,3 +141,16 @@ def test_what_cannot_be_is_refused(table):
         sentences.running_text([[["a"], []]], vocabulary, 5)
     with pytest.raises(ValueError, match="at most 3"):
         sentences.next_sentence_hits(*[np.ones((3, 2))] * 4, pool=4)
+
+
+def test_an_encoder_reads_words_of_another_table_and_the_original_does_not_change(table):
+    torch.manual_seed(0)
+    model = sentences.QuickThoughts(table, H)
+    wider = torch.cat([table, torch.randn(2, D)])
+    other = sentences.reading(model, wider)
+    one = torch.tensor([2])
+    known = torch.tensor([[4, 5]])
+    assert_allclose(other.vectors(known, one).detach(), model.vectors(known, one).detach(),
+                    rtol=0, atol=0)
+    assert other.vectors(torch.tensor([[N, N + 1]]), one).shape == (1, H)
+    assert len(model.f.table) == N
