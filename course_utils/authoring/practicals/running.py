@@ -18,6 +18,7 @@ from .matching import Step
 from .session import Outcome, Server, Session
 
 RESTARTS = 8
+PING = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,15 @@ class Runner:
             self.restarts += 1
             return Outcome("died")
         if outcome.status in ("ok", "error") and step.kind != "check":
+            if self.session.run("", PING).status != "ok":  # it had ended itself, just slower
+                self._lost()
+                return Outcome("died", outcome.outputs, outcome.notes, outcome.seconds)
             self.good.append(step.source)
         return outcome
+
+    def _lost(self) -> None:
+        if self.session:
+            self.session.close()
 
     def _ready(self) -> bool:
         """A living process that has run all good cells so far; False if time is up."""

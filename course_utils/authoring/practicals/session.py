@@ -183,12 +183,19 @@ class Session:
         self.alive = False
         os.close(self._write)
         os.close(self._read)
-        for signal_ in (signal.SIGTERM, signal.SIGKILL) if self.keeper else ():
-            try:
-                os.kill(self.keeper, signal_)
-            except OSError:
-                return
-            time.sleep(0.005)
+        if self.keeper:
+            self._end()
+
+    def _end(self) -> None:
+        """Let the keeper clear up; if it does not, end it."""
+        try:
+            os.kill(self.keeper, signal.SIGTERM)
+            for _ in range(1000):
+                os.kill(self.keeper, 0)
+                time.sleep(0.002)
+            os.kill(self.keeper, signal.SIGKILL)
+        except OSError:
+            pass  # it is gone
 
 
 def surroundings(*hidden: Path) -> dict:
