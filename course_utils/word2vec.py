@@ -259,12 +259,15 @@ class NegativeSampling(Logistic):
         return self.against(target, self.table.draw((len(target), self.K), generator))
 
     @staticmethod
-    def against(target: Tensor, negatives: Tensor, weight: float = 1.0) -> Decisions:
+    def against(
+        target: Tensor, negatives: Tensor, weight: float = 1.0,
+        dtype: torch.dtype | None = None,
+    ) -> Decisions:
         """The question with given negatives (B, K), each counted `weight` times."""
         rows = torch.cat([target[:, None], negatives], dim=1)  # (B, 1 + K)
-        labels = torch.zeros(rows.shape)
+        labels = torch.zeros(rows.shape, dtype=dtype)
         labels[:, 0] = 1.0
-        share = torch.full(rows.shape, float(weight), dtype=torch.float64)
+        share = torch.full(rows.shape, float(weight), dtype=dtype)
         share[:, 0] = 1.0
         return Decisions(rows, labels, share)
 

@@ -283,3 +283,55 @@ def test_noise_needs_counts(counts):
 def test_no_negatives_is_refused():
     with pytest.raises(ValueError, match="at least one negative"):
         word2vec.NegativeSampling([1.0], 0)
+
+
+@pytest.mark.parametrize("name", ["softmax", "hierarchical", "negative"])
+def test_descend_is_a_step_against_the_gradient(name, rng):
+    output = outputs()[name]
+    W, W_out = (table.float() for table in tables(output, rng))
+    asked = output.ask(TARGET, rng)
+    dh, dW_out = output.gradients(W[:B], W_out, asked)
+    moved = W_out.clone()
+    torch.testing.assert_close(output.descend(W[:B], moved, asked, 0.1), dh)
+    torch.testing.assert_close(moved, W_out - 0.1 * dW_out)
+
+
+@pytest.mark.parametrize("name", [
+    "contexts", "pairs", "softmax_loss", "softmax_gradients", "logistic_loss",
+    "logistic_gradients", "hidden", "input_gradient",
+])
+def test_what_the_chapter_teaches_is_what_the_library_does(name, rng):
+    from teaching import taught
+
+    if name in ("contexts", "pairs"):
+        contexts, cell = taught("03_word2vec", "contexts", name)
+        cell = contexts if name == "contexts" else taught("03_word2vec", "contexts", "pairs")[1]
+        text = "a b c b a d".split()
+        for c in (0, 1, 2, 7):
+            arguments = (text, c) if name == "contexts" else ([text, text[:2]], c)
+            assert cell(*arguments) == getattr(word2vec, name)(*arguments)
+        return
+    bag = bags(rng)["cbow"]
+    W = torch.randn(N, D, generator=rng, dtype=torch.float64)
+    W_out = torch.randn(N, D, generator=rng, dtype=torch.float64)
+    asked = outputs()["negative"].ask(TARGET, rng) if "logistic" in name else TARGET
+    arguments = {"hidden": (W, bag), "input_gradient": (W, bag, W[:B])}.get(
+        name, (W[:B], W_out, asked)
+    )
+    ours, theirs = (f(*arguments) for f in (taught("03_word2vec", name),
+                                            getattr(word2vec, name)))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_taught_noise_is_the_library_s():
+    from teaching import taught
+
+    cell = taught("03_word2vec", "noise_distribution", "keep_probability")
+    for power in (0.0, 0.75, 1.0):
+        np.testing.assert_array_equal(cell[0](COUNTS, power),
+                                      noise.noise_distribution(COUNTS, power))
+    for formula in ("paper", "program"):
+        np.testing.assert_allclose(
+            cell[1](COUNTS, 0.01, formula=formula),
+            noise.keep_probability(COUNTS, 0.01, formula=formula), rtol=0, atol=1e-15,
+        )

@@ -71,7 +71,9 @@ def oracle(batch, tables, model):
         else:
             examples = [(word2vec.mean_of([around], torch.float64), centre)]
         for bag, target in examples:
-            asked = output.against(torch.tensor([target]), batch.negatives[n : n + 1], K / M)
+            asked = output.against(
+                torch.tensor([target]), batch.negatives[n : n + 1], K / M, torch.float64
+            )
             _, dW, dW_out = word2vec.loss_and_gradients(W, W_out, bag, output, asked)
             change -= torch.stack([dW, dW_out])
     return change
