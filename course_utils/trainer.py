@@ -142,7 +142,7 @@ def train(
     device = torch.device(device)
     if workers < 1 or (workers > 1 and device.type != "cpu"):
         raise ValueError(f"workers: expected 1, or more on a CPU; got {workers} on {device}.")
-    run = Run(corpus, settings, shape, device)
+    run = Run(corpus, settings, shape, device, workers)
     if checkpoint is not None:
         run.attach(Path(checkpoint), resume)
     start = time.perf_counter()
@@ -156,7 +156,9 @@ def train(
 class Run:
     """Weights, text and position of one training: what a checkpoint holds and more."""
 
-    def __init__(self, corpus: Corpus, settings: Settings, shape: Shape, device):
+    def __init__(
+        self, corpus: Corpus, settings: Settings, shape: Shape, device, workers: int = 1
+    ):
         self.settings, self.shape, self.device = settings, shape, device
         N, D = len(corpus.vocabulary), settings.dimension
         rng = torch.Generator().manual_seed(settings.seed)
@@ -171,7 +173,7 @@ class Run:
         self.ids = torch.as_tensor(corpus.ids.astype(np.int64))
         self.offsets = corpus.offsets
         self.pieces = cut(corpus.offsets, shape.piece)
-        self.batch = stable_batch(corpus.counts, settings, shape)
+        self.batch = stable_batch(corpus.counts, settings, shape, workers)
         self.done = (0, 0)  # epochs finished, pieces finished in the next
         self.checkpoint: Path | None = None
         self._identity = _identity(corpus, settings, shape)
@@ -225,18 +227,21 @@ class Run:
             )
 
 
-def stable_batch(counts: np.ndarray, settings: Settings, shape: Shape) -> int:
+def stable_batch(
+    counts: np.ndarray, settings: Settings, shape: Shape, workers: int = 1
+) -> int:
     r"""Blocks of one update, so few that the busiest output row stays stable.
 
     All pairs of an update see the same weights. Of T tokens, row j of W_out receives about
     :math:`T (c + 1) (f_j + K q_j)` steps at once, f the share after subsampling and q the
     noise. Rate times this number is kept below `STEPS_AT_ONCE`; beyond about twice that,
-    training was seen to diverge.
+    training was seen to spoil the vectors, or to diverge. Workers do not see each other's
+    update in progress, so their batches count together.
     """
     kept = counts * keep_probability(counts, settings.subsample)
     f, q = kept / kept.sum(), noise_distribution(counts)
     steps = (settings.window + 1) * (f + settings.negatives * q).max() * settings.rate
-    return max(1, min(shape.batch, int(STEPS_AT_ONCE / (steps * shape.block))))
+    return max(1, min(shape.batch, int(STEPS_AT_ONCE / (steps * shape.block * workers))))
 
 
 def cut(offsets: np.ndarray, size: int) -> list[tuple[int, int]]:

@@ -333,3 +333,26 @@ def test_bad_vectors_and_files(tmp_path, corpus):
         (tmp_path / "bad").write_bytes(content)
         with pytest.raises(ValueError, match=message):
             WordVectors.load(tmp_path / "bad", binary=binary)
+
+
+def test_a_batch_is_bounded_by_its_busiest_row():
+    """Two types, counts 1 and 1: f = q = 1/2. Rate 0.01, w = 1, K = 1: 2 * 1 * 0.01 steps
+    a word, so 25 / 0.02 = 1,250 words, 39 blocks of 32; half of it for two workers."""
+    settings = Settings(window=1, negatives=1, rate=0.01, subsample=0)
+    counts, wide = np.array([1, 1]), Shape(batch=1000)
+    assert trainer.STEPS_AT_ONCE == 25
+    assert trainer.stable_batch(counts, settings, wide) == 39
+    assert trainer.stable_batch(counts, settings, wide, 2) == 19
+    assert trainer.stable_batch(counts, settings, Shape(batch=8)) == 8
+
+
+def test_the_step_taught_is_the_library_s():
+    from teaching import taught
+
+    _, _, batch, tables = scene()
+    cell = taught("03b_trainer", "skip_gram_step")
+    band = blocks.bands(batch.line, batch.radius, N, blocks.band_table(b, w).double())
+    moved = [tables.clone(), tables.clone()]
+    for (W, W_out), step in zip(moved, (cell, blocks.skip_gram_step)):
+        step(W, W_out, batch, band, band.sum(2, keepdim=True) * K / M, 0.1)
+    assert torch.equal(*moved) and not torch.equal(moved[0], tables)
