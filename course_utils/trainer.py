@@ -322,11 +322,10 @@ def _together(run: Run, workers: int, bar) -> int:
             "resume: the checkpoint is inside an epoch; several workers start at epochs. "
             "Resume it with workers=1."
         )
-    forking = "fork" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("fork" if forking else "spawn")
+    # Elsewhere a forked process may hang; a spawned one imports torch first, each epoch.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     run.W.share_memory_(), run.W_out.share_memory_(), run.ids.share_memory_()
-    counts = torch.zeros(workers, dtype=torch.int64).share_memory_()
-    words = 0
+    counts, words = torch.zeros(workers, dtype=torch.int64).share_memory_(), 0
     for epoch in range(run.done[0], run.settings.epochs):
         counts.zero_()
         team = [
@@ -335,27 +334,35 @@ def _together(run: Run, workers: int, bar) -> int:
             )
             for k in range(workers)
         ]
-        try:
-            for process in team:
-                process.start()
-            seen = 0
-            while any(process.is_alive() for process in team):
-                team[0].join(0.05)
-                bar.update(int(counts.sum()) - seen)
-                seen = int(counts.sum())
-        finally:
-            for process in team:
-                if process.pid is not None:
-                    process.terminate()
-                    process.join()
+        _watch(team, counts, bar)
         run.done = (epoch + 1, 0)
         run.expect_finite()
-        failed = [process.exitcode for process in team if process.exitcode]
-        if failed:
-            raise RuntimeError(f"{len(failed)} of {workers} workers failed: {failed}.")
         words += int(counts.sum())
         run.save()
     return words
+
+
+def _watch(team: list, counts: Tensor, bar) -> None:
+    """Start the workers and wait for them; on any exception, end them first."""
+    try:
+        for process in team:
+            process.start()
+        seen = 0
+        while any(process.is_alive() for process in team):
+            team[0].join(0.05)
+            bar.update(int(counts.sum()) - seen)
+            seen = int(counts.sum())
+    finally:
+        for process in team:
+            if process.pid is not None:
+                process.terminate()
+                process.join()
+    failed = [process.exitcode for process in team if process.exitcode]
+    if failed:
+        raise RuntimeError(
+            f"{len(failed)} of {len(team)} workers failed, exit codes {failed}. Their own "
+            "message is above; workers=1 shows where it happened."
+        )
 
 
 def _work(run: Run, epoch: int, k: int, workers: int, counts: Tensor, parent: int) -> None:
