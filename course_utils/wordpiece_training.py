@@ -140,9 +140,9 @@ def train(counts: Mapping[str, int], size: int, *, score: str = "ratio") -> list
 class Table:
     """Counts of pieces and of neighbours, kept up to date while pairs are joined.
 
-    A heap holds an upper bound of each pair's score. When the counts around a pair change
-    it is pushed again; the total N only falls, which can only lower a gain. So the first
-    entry that is still true is the best pair.
+    A heap holds an upper bound of each pair's score: a pair whose score rises is pushed
+    again, one whose score falls is corrected when its turn comes (the total N only falls,
+    which can only lower a gain). So the first entry that is still true is the best pair.
     """
 
     def __init__(self, counts: Mapping[str, int], score) -> None:
@@ -157,7 +157,8 @@ class Table:
         for i in range(len(self.words)):
             self._count(i, +1)
         self.N = sum(self.units.values())
-        self.heap = [(-self.value(pair), pair) for pair in self.pairs]
+        self.bound = {pair: self.value(pair) for pair in self.pairs}
+        self.heap = [(-bound, pair) for pair, bound in self.bound.items()]
         heapq.heapify(self.heap)
 
     def value(self, pair: Pair) -> float:
@@ -173,12 +174,16 @@ class Table:
             bound, pair = heapq.heappop(self.heap)
             if not self.pairs[pair]:
                 continue
-            value = -self.value(pair)
-            if value == bound:
+            value = self.value(pair)
+            if value == -bound:
                 return pair
-            if value > bound:  # lower than was thought
-                heapq.heappush(self.heap, (value, pair))
+            if value < -bound:  # lower than was thought
+                self._push(pair, value)
         return None
+
+    def _push(self, pair: Pair, value: float) -> None:
+        self.bound[pair] = value
+        heapq.heappush(self.heap, (-value, pair))
 
     def join(self, pair: Pair) -> None:
         """Make the pair one piece in every word."""
@@ -187,10 +192,12 @@ class Table:
             self.words[i] = merge(self.words[i], pair)
             self._count(i, +1)
         self.N = sum(self.units.values())
-        changed = {p for unit in (*pair, joined(*pair)) for p in self.beside[unit]}
-        for p in changed:
-            if self.pairs[p]:
-                heapq.heappush(self.heap, (-self.value(p), p))
+        for p in set().union(*(self.beside[u] for u in (*pair, joined(*pair)))):
+            if not self.pairs[p]:
+                self.beside[p[0]].discard(p)
+                self.beside[p[1]].discard(p)
+            elif (value := self.value(p)) > self.bound.get(p, -math.inf):
+                self._push(p, value)
 
     def _count(self, i: int, sign: int) -> None:
         """Add word i to all counts, or take it out."""

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from course_utils import attention as att
 from course_utils import transformer as tr
+from teaching import taught
 from test_attention import close
 
 B, T, A, d, D_FF = 2, 5, 3, 7, 11
@@ -189,3 +190,28 @@ def test_one_token():
     block = tr.EncoderBlock(D, 2, D_FF).double()
     x = torch.randn(1, 1, D).double()
     assert block(x).shape == (1, 1, D) and block(x).isfinite().all()
+
+
+# ---- the cells of the chapter -----------------------------------------------------------
+
+
+def test_taught_cells_equal_the_library():
+    attention, multi_head, post_norm, pre_norm, layer_norm, sinusoids, rotation = taught(
+        "05b_transformer", "attention", "multi_head", "post_norm", "pre_norm",
+        "layer_norm", "sinusoids", "rotation",
+    )
+    Q, K, V = (torch.randn(B, n, d).double() for n in (3, T, T))
+    mask = att.over_keys(REAL)
+    for mine, library in zip(attention(Q, K, V, mask), att.attention(Q, K, V, mask)):
+        close(mine, library, 1e-14)
+    x = torch.randn(B, T, EVEN).double()
+    for norm in (post_norm, pre_norm):
+        block = twins(torch.float64, pre_norm=norm is pre_norm)[1]
+        wanted = block(x, mask)
+        got = norm(x, lambda u: multi_head(u, block.attend, mask), block.feed,
+                   block.norm_1, block.norm_2)
+        close(got, wanted, 1e-12)
+    gain, shift = torch.randn(2, EVEN).double()
+    close(layer_norm(x, gain, shift), tr.layer_norm(x, gain, shift), 1e-14)
+    close(sinusoids(7, D, dtype=torch.float64), tr.sinusoids(7, D, dtype=torch.float64), 1e-14)
+    close(rotation(3, D), tr.rotation(3, D), 1e-14)

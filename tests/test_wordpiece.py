@@ -9,6 +9,7 @@ import pytest
 from course_utils import data
 from course_utils import wordpiece as wp
 from course_utils import wordpiece_training as wt
+from teaching import taught
 
 TINY = (*wp.SPECIALS, "un", "##aff", "##able", "a", "##a", ".", "好", "the")
 
@@ -291,3 +292,10 @@ def test_errors_say_what_to_do():
         wp.normalise(["a"])
     with pytest.raises(ValueError, match=r"\['\[MASK\]'\] are not"):
         wp.WordPiece(wp.SPECIALS[:-1])
+
+
+def test_taught_longest_match_equals_the_library(ours):
+    longest_match = taught("05c_wordpiece", "longest_match")
+    for word in ("unaffable", "x" * 101, "x" * 100, "tokenization", "日x", "a", "龍馬"):
+        assert longest_match(word, ours.vocabulary) == wp.longest_match(word, ours.vocabulary)
+    assert longest_match("abc", {"a", "##b"}) == [wp.UNKNOWN]
