@@ -198,7 +198,7 @@ def test_unknown_cell_and_too_few_parameters():
 def test_taught_layers_are_the_library_s(name):
     from teaching import taught
 
-    mine = taught("08c_deep", "plain", name)[1]
+    mine = taught("08c_highway", "plain", name)[1]
     its = {"plain": plain, "highway": highway, "residual": residual}[name]
     arguments = weights() if name == "highway" else weights()[:2]
     x = normal(B, D, seed=4)
