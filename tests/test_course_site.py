@@ -108,8 +108,12 @@ def site(tmp_path_factory):
     (root / "book" / "claims.md").write_text("# Claims\n\n```{claims-ledger}\n```\n")
     (root / "book" / "scores.md").write_text("# Scores\n\n```{scoreboard}\n```\n")
     (root / "book" / "results" / "01.json").write_text(SCORE)
+    shutil.copytree(ROOT / "tests" / "tinypractical", root / "practicals" / "tinypractical")
+    (root / "book" / "practicals.md").write_text("# Sessions\n\n```{practical-sessions}\n```\n")
     contents = (root / "_toc.yml").read_text()
-    (root / "_toc.yml").write_text(contents + "      - file: book/claims\n      - file: book/scores\n")
+    (root / "_toc.yml").write_text(
+        contents + "".join(f"      - file: book/{n}\n" for n in ("claims", "scores", "practicals"))
+    )
     build = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", build, "build", ".", "-q", "-W", "-n", "--keep-going"]
     built = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
@@ -177,6 +181,20 @@ def test_the_download_is_the_stored_notebook(site):
     for stem in ("01_one", "01b_two"):
         stored = site.parents[1] / "notebooks" / f"{stem}.ipynb"
         assert (site / "_sources/notebooks" / f"{stem}.ipynb").read_bytes() == stored.read_bytes()
+
+
+def test_practical_sessions_are_listed_and_can_be_fetched(site):
+    section = soup(site, "book/practicals.html").select_one("section#tinypractical")
+    assert section.h2.get_text().startswith("Means and sums")
+    text = " ".join(section.get_text().split())
+    assert "3 questions, 7 points, 0 h 10 min; builds on chapter 1." in text
+    assert "compute a mean by hand and in code;" in text and "The centred sum" in text
+    links = {a.contents[0]: a["href"] for a in section.select(".course-door")}
+    fetched = (site / "book" / links["Download"]).resolve()
+    assert fetched.read_bytes() == (ROOT / "tests/tinypractical/tinypractical.ipynb").read_bytes()
+    place = "Someone/course/blob/main/practicals/tinypractical/tinypractical.ipynb"
+    assert links["Run on Colab"] == f"https://colab.research.google.com/github/{place}"
+    assert not list(site.rglob("master*")), "a master is on the site"
 
 
 def test_the_schedule_has_times_and_links(site):

@@ -136,6 +136,7 @@ class Schedule(Generated):
 
     def page(self, chapter: Chapter) -> str:
         stub = f"book/chapters/{chapter.number:02d}"
+        stub = "book/practicals" if chapter.title == "Practical sessions" else stub
         target = f"notebooks/{chapter.notebooks[0]}" if chapter.notebooks else stub
         return self.to(target) if target in self.env.found_docs else ""
 

@@ -1,9 +1,10 @@
-"""Sphinx extension of the book: buttons, gates and numbers; it loads the other three parts.
+"""Sphinx extension of the book: buttons, gates and numbers; it loads the other parts.
 
-`course_generated` fills the ledger, the scoreboard and the schedule, `course_quiz` holds the
-quiz, `course_pages` tends to each page. This part turns the public address into buttons,
-stops a build whose claims are not right, fills the execution cache from the stored
-notebooks, so that building executes nothing, and numbers pages as their files are.
+`course_generated` fills the ledger, the scoreboard and the schedule, `course_practicals`
+lists the practical sessions, `course_quiz` holds the quiz, `course_pages` tends to each
+page. This part turns the public address into buttons, stops a build whose claims are not
+right, fills the execution cache from the stored notebooks, so that building executes
+nothing, and numbers pages as their files are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import course_generated
 import course_pages
+import course_practicals
 import course_quiz
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -81,7 +83,7 @@ def as_shown(app: Sphinx, env) -> list[str]:
 
 def setup(app: Sphinx) -> dict:
     """Register this part and the others."""
-    for part in (course_generated, course_pages, course_quiz):
+    for part in (course_generated, course_pages, course_practicals, course_quiz):
         part.setup(app)
     app.connect("config-inited", set_address)
     app.connect("builder-inited", prepare)

@@ -84,6 +84,7 @@ def set_repository(root: Path, url: str) -> list[str]:
 
     Stored outputs of the notebooks are kept: only their install cell changes.
     """
+    from .practicals.command import release_again
     from .sync import reflatten
 
     url = checked(url)
@@ -98,7 +99,7 @@ def set_repository(root: Path, url: str) -> list[str]:
         if path.read_text(encoding="utf-8") != new:
             path.write_text(new, encoding="utf-8")
             changed.append(str(path.relative_to(root)))
-    return changed + reflatten(root)
+    return changed + reflatten(root) + release_again(root.resolve())
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -107,7 +108,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "set-repository",
         help="set the public address of the repository wherever it is written",
         description="Rewrite pyproject.toml, README.md, CITATION.cff and the install "
-        "cell of every notebook. Stored outputs are kept.",
+        "cell of every notebook and practical session. Stored outputs are kept.",
     )
     parser.add_argument("url", help="https://HOST/OWNER/NAME, or '' for none")
     parser.set_defaults(run=run)

@@ -154,6 +154,20 @@ def run_release(options: argparse.Namespace) -> int:
     return 0
 
 
+def release_again(root: Path) -> list[str]:
+    """Write every student file again; the changed ones, relative to `root`."""
+    from ..notebook import write_text
+    from . import master, versions
+
+    course = master.load_course(root)
+    changed = []
+    for path in master.find(root):
+        session = master.read(path, course)
+        if write_text(versions.text(session, versions.STUDENT), session.stored):
+            changed.append(str(session.stored.relative_to(root)))
+    return changed
+
+
 def stale(session) -> bool:
     """Whether the stored student file is not what the master says."""
     from . import versions

@@ -37,11 +37,20 @@ def build(master: Master, version: str) -> NotebookNode:
         name = cell.metadata.get("nbgrader", {}).get("grade_id") or _experiment(cell)
         cell.id = name.replace("_", "-") if name else _identity(cell.source, seen)
     metadata = {
-        "course": {"practical": master.name, "version": version},
+        "course": {"practical": master.name, "version": version} | _facts(master),
         "kernelspec": KERNEL,
         "language_info": {"name": "python"},
     }
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def _facts(master: Master) -> dict:
+    """What a list of sessions says of one; the site reads it here."""
+    return {
+        "title": master.title, "points": master.points, "minutes": master.minutes,
+        "chapters": list(master.settings.chapters),
+        "questions": [q.title for q in master.questions],
+    }
 
 
 def text(master: Master, version: str) -> str:
