@@ -6,7 +6,7 @@ Contenders run one after another within each round, so that a slow moment of the
 hits them alike; the figure is the median over rounds of (time / torch's time in that
 round), with its quartiles. Batch 32, 100 steps, input size equal to hidden size, and the
 gradient of the input included. ``--store`` writes the figures to
-``benchmarks/results/recurrent.json``. Nothing here fails on a slow machine: read the
+``benchmarks/results/recurrent.json``, under the number of threads. Nothing here fails on a slow machine: read the
 ratios on a quiet one.
 """
 
@@ -130,7 +130,9 @@ def main() -> None:
     report(results)
     if options.store:
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        stored = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+        stored[f"{options.threads} threads"] = results
+        RESULTS.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
