@@ -143,32 +143,48 @@ def compressed_bits(text: str, given: str, method: str = "xz") -> float:
     return 8 * (len(press(both)) - len(press(before))) / len(text)
 
 
-def longest_copies(text: str, source: str, *, least: int = 8) -> np.ndarray:
-    """For each place of `text`, how long a piece of `source` it repeats from there on.
+class Copies:
+    """Finds the longest pieces of a source that a text repeats.
 
-    Pieces shorter than `least` count as 0. An index of the source's pieces of that length
-    finds the candidates, which are then followed character by character.
+    An index of all pieces of `least` characters gives the candidates, which are then
+    followed character by character. Building it sorts the source once.
 
-    >>> longest_copies("xxabcdefgh!", "..abcdefghij").tolist()
+    >>> Copies("..abcdefghij").longest("xxabcdefgh!").tolist()
     [0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0]
     """
-    if len(text) < least or len(source) < least:
-        raise ValueError(f"expected texts of at least {least} characters.")
-    both = np.frombuffer((text + source).encode("utf-32-le"), dtype=np.uint32)
-    _, codes = np.unique(both, return_inverse=True)
-    codes, N = codes.astype(np.int64), int(codes.max()) + 1
-    mine, other = codes[: len(text)], np.append(codes[len(text) :], -1)
-    least_keys = min(least, int(math.log(LARGEST) / math.log(max(N, 2))))
-    keys = _keys(other[:-1], N, least_keys)
-    by_key = np.argsort(keys, kind="stable")
-    keys, wanted = keys[by_key], _keys(mine, N, least_keys)
-    first, last = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted, "right")
-    lengths = np.zeros(len(text), dtype=np.int64)
-    for i, (a, b) in enumerate(zip(first, last)):
-        if a < b:
-            n = _follow(mine[i:], other, by_key[a:b], least_keys)
-            lengths[i] = n if n >= least else 0
-    return lengths
+
+    def __init__(self, source: str, *, least: int = 8):
+        if not 1 <= least <= len(source):
+            raise ValueError(f"least: expected 1 to {len(source)}, got {least}.")
+        self.alphabet, codes = np.unique(_points(source), return_inverse=True)
+        self.least, self.base = least, len(self.alphabet) + 1  # one for all others
+        self.run = min(least, int(math.log(LARGEST) / math.log(self.base)))
+        keys = _keys(codes.astype(np.int64), self.base, self.run)
+        self.by_key = np.argsort(keys, kind="stable")
+        self.keys = keys[self.by_key]
+        self.codes = np.append(codes.astype(np.int64), -1)
+
+    def longest(self, text: str) -> np.ndarray:
+        """For each place of a text, the length of the longest piece from there on.
+
+        Pieces shorter than `least` count as 0.
+        """
+        lengths = np.zeros(len(text), dtype=np.int64)
+        if len(text) < self.least:
+            return lengths
+        place, known = _find(self.alphabet, _points(text))
+        mine = np.where(known, place, self.base - 1)
+        wanted = _keys(mine, self.base, self.run)
+        first = np.searchsorted(self.keys, wanted)
+        last = np.searchsorted(self.keys, wanted, "right")
+        for i in np.flatnonzero(first < last):
+            n = _follow(mine[i:], self.codes, self.by_key[first[i] : last[i]], self.run)
+            lengths[i] = n if n >= self.least else 0
+        return lengths
+
+
+def _points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 
 def _follow(mine: np.ndarray, other: np.ndarray, starts: np.ndarray, n: int) -> int:

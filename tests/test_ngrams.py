@@ -110,14 +110,16 @@ def copies_slowly(text, source, least):
     return out
 
 
-def test_longest_copies_equals_plain_search():
+def test_copies_equal_plain_search():
     g = np.random.default_rng(3)
     source = "".join(g.choice(list("abcé "), size=700))
     text = source[100:140] + "".join(g.choice(list("abcé "), size=60)) + source[-9:]
     for least in (1, 5, 8):
-        got = ngrams.longest_copies(text, source, least=least)
+        got = ngrams.Copies(source, least=least).longest(text)
         assert got.tolist() == copies_slowly(text, source, least)
-    assert ngrams.longest_copies(text, source).max() >= 40
+    assert ngrams.Copies(source).longest(text).max() >= 40
+    assert ngrams.Copies(source).longest("ZZZ" + source[:20]).tolist()[:4] == [0, 0, 0, 20]
+    assert ngrams.Copies(source).longest("ab").tolist() == [0, 0]
 
 
 def test_errors():
