@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "benchmarks" / "results"
 
 
 def benchmark(name: str, folder: Path | None = None) -> dict | None:
@@ -29,3 +30,19 @@ def benchmark(name: str, folder: Path | None = None) -> dict | None:
         here = sorted(p.stem for p in folder.glob("*.json"))
         raise KeyError(f"{name!r}: expected one of {here}.")
     return None
+
+
+def scores(task: str, folder: Path | None = None) -> list[dict]:
+    """The lines that executed chapters left on the scoreboard for one task, best first.
+
+    Each has ``model``, ``value``, ``low``, ``high``, ``seconds``, ``parameters``, ``metric``
+    and ``notebook``. Empty where only the package is installed.
+    """
+    folder = ROOT / "book" / "results" if folder is None else folder
+    lines = [
+        line
+        for path in sorted(folder.glob("[0-9][0-9].json"))
+        for line in json.loads(path.read_text("utf-8"))
+        if line["task"] == task
+    ]
+    return sorted(lines, key=lambda line: -line["value"])
