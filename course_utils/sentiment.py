@@ -27,20 +27,20 @@ CELLS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 class Plan:
     """A reader and its training."""
 
-    cell: str = "LSTM"  # RNN, GRU or LSTM
+    cell: str = "LSTM"  # RNN, GRU, LSTM, or none: the embeddings themselves
     hidden: int = 64  # H, of each direction
     both_ways: bool = False
-    pool: str = "last"  # the state after the last word, or "max" over all words
+    pool: str = "last"  # the state after the last word, or "max" or "mean" over all
     dropout: float = 0.5  # on embeddings and on what is pooled
     rate: float = 3e-3  # of Adam
     epochs: int = 4  # at most; the best one on held-out sentences is kept
     batch: int = 64  # sentences
 
     def __post_init__(self) -> None:
-        if self.cell not in CELLS:
-            raise ValueError(f"cell: expected one of {[*CELLS]}, got {self.cell!r}.")
-        if self.pool not in ("last", "max"):
-            raise ValueError(f"pool: expected 'last' or 'max', got {self.pool!r}.")
+        if self.cell not in (*CELLS, "none"):
+            raise ValueError(f"cell: expected one of {[*CELLS, 'none']}, got {self.cell!r}.")
+        if self.pool not in ("last", "max", "mean"):
+            raise ValueError(f"pool: expected 'last', 'max' or 'mean', got {self.pool!r}.")
 
 
 class Reader(nn.Module):
@@ -56,26 +56,40 @@ class Reader(nn.Module):
                 self.embedding.weight[0] = 0.0
         else:
             self.embedding.weight.data.copy_(vectors)
-        layer = CELLS[plan.cell](
-            D, plan.hidden, batch_first=True, bidirectional=plan.both_ways
-        )
-        self.layer = bidirectional.TwoPasses(layer) if plan.both_ways else layer
+        self.layer, H = _layer(D, plan)
         self.dropout = nn.Dropout(plan.dropout)
-        self.out = nn.Linear(plan.hidden * (1 + plan.both_ways), 2)
+        self.out = nn.Linear(H, 2)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        e = self.dropout(self.embedding(x))  # (B, T, D)
-        h = self.layer(e, lengths) if self.plan.both_ways else self.layer(e)[0]
+        h = self.dropout(self.embedding(x))  # (B, T, D)
+        if self.plan.both_ways:
+            h = self.layer(h, lengths)  # (B, T, 2H)
+        elif self.layer is not None:
+            h = self.layer(h)[0]  # (B, T, H)
         return self.out(self.dropout(self.pooled(h, lengths)))
 
     def pooled(self, h: Tensor, lengths: Tensor) -> Tensor:
         """One vector a sentence from states h (B, T, H) or (B, T, 2H)."""
+        mask = bidirectional.token_mask(lengths, h.shape[1])[..., None]
         if self.plan.pool == "max":
-            mask = bidirectional.token_mask(lengths, h.shape[1])[..., None]
             return h.masked_fill(~mask, -torch.inf).amax(1)
+        if self.plan.pool == "mean":
+            return (h * mask).sum(1) / lengths[:, None]
         if self.plan.both_ways:
             return bidirectional.last_states(h, lengths)
         return h[torch.arange(len(h), device=h.device), lengths - 1]
+
+
+def _layer(D: int, plan: Plan) -> tuple[nn.Module | None, int]:
+    """The recurrent layer, if there is one, and the size of what it returns."""
+    if plan.cell == "none":
+        return None, D
+    layer = CELLS[plan.cell](
+        D, plan.hidden, batch_first=True, bidirectional=plan.both_ways
+    )
+    if plan.both_ways:
+        return bidirectional.TwoPasses(layer), 2 * plan.hidden
+    return layer, plan.hidden
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def toy(n=240, seed=0):
 
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("both_ways", [False, True])
-@pytest.mark.parametrize("pool", ["last", "max"])
+@pytest.mark.parametrize("pool", ["last", "max", "mean"])
 def test_padding_and_company_change_nothing(cell, both_ways, pool):
     torch.manual_seed(0)
     plan = se.Plan(cell=cell, hidden=7, both_ways=both_ways, pool=pool)
@@ -33,6 +33,15 @@ def test_padding_and_company_change_nothing(cell, both_ways, pool):
     for row, n, scores in zip(x, lengths, together):
         alone = model(row[None, :n], n[None])[0]
         assert torch.allclose(alone, scores, rtol=0, atol=1e-6)
+
+
+def test_without_a_cell_the_order_is_lost():
+    model = se.Reader(11, 5, se.Plan(cell="none", pool="mean")).eval()
+    x = torch.tensor([[1, 2, 3], [3, 1, 2]])
+    one, other = model(x, torch.tensor([3, 3]))
+    assert torch.allclose(one, other, rtol=0, atol=1e-6)
+    by_hand = model.out(model.embedding.weight[1:4].mean(0))
+    assert torch.allclose(one, by_hand, rtol=0, atol=1e-6)
 
 
 def test_last_column_is_not_the_last_word():
@@ -82,7 +91,7 @@ def test_vectors_and_unknown_words():
 def test_errors():
     with pytest.raises(ValueError, match="cell: expected one of"):
         se.Plan(cell="CNN")
-    with pytest.raises(ValueError, match="pool: expected 'last' or 'max'"):
-        se.Plan(pool="mean")
+    with pytest.raises(ValueError, match="pool: expected 'last', 'max' or 'mean'"):
+        se.Plan(pool="sum")
     with pytest.raises(TypeError, match="expected a list"):
         se.encode("one sentence", se.vocabulary_of(["a a"]))
