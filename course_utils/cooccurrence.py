@@ -71,7 +71,7 @@ def cooccurrence(
 ) -> csr_array:
     r"""Count who stands within `window` tokens of whom.
 
-    .. math:: X = T^\top B T \; (+ \, X^\top \text{ if symmetric}), \qquad
+    .. math:: X = T^\top B T \; (+ \, T^\top B^\top T \text{ if symmetric}), \qquad
               B_{t, t + d} = \omega_d, \quad 1 \le d \le c
 
     with T (tokens, N) the one-hot tokens and B zero across sentence ends. ``X[i, j]`` is

@@ -35,7 +35,7 @@ class Settings:
         for name in ("dimension", "x_max", "eta", "batch"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected above 0, got {getattr(self, name)!r}.")
-        if self.epochs < 0 or self.alpha < 0:
+        if not (self.epochs >= 0 and self.alpha >= 0):
             raise ValueError(
                 f"expected epochs and alpha of at least 0, got {self.epochs}, {self.alpha}."
             )

@@ -41,9 +41,9 @@ def huffman(counts) -> Tree:
     n_vocab = len(counts)
     if n_vocab < 2:
         raise ValueError(f"counts: expected at least two types, got {n_vocab}.")
-    if min(counts) < 0:
-        raise ValueError("counts: expected no negative count.")
-    heap = [(int(n), i) for i, n in enumerate(counts)]
+    if not all(n >= 0 for n in counts):
+        raise ValueError("counts: expected numbers of at least 0.")
+    heap = [(n, i) for i, n in enumerate(np.asarray(counts).tolist())]
     heapq.heapify(heap)
     above = np.zeros((2 * n_vocab - 1, 2), dtype=np.int64)  # parent, 1 if left child
     for parent in range(n_vocab, 2 * n_vocab - 1):

@@ -49,7 +49,7 @@ def keep_probability(counts, threshold: float = 1e-3, *, formula: str = "program
     >>> keep_probability([4, 12], 0.25).round(3).tolist()
     [1.0, 0.911]
     """
-    if threshold < 0 or formula not in ("paper", "program"):
+    if not threshold >= 0 or formula not in ("paper", "program"):
         raise ValueError(
             "expected threshold >= 0 and formula 'paper' or 'program', got "
             f"{threshold} and {formula!r}."
@@ -76,7 +76,7 @@ class AliasTable:
 
     def __init__(self, probabilities, device: torch.device | str = "cpu"):
         p = np.asarray(probabilities, dtype=np.float64)
-        if p.ndim != 1 or p.size == 0 or (p < 0).any() or abs(p.sum() - 1) > 1e-9:
+        if p.ndim != 1 or not (p >= 0).all() or not abs(p.sum() - 1) <= 1e-9:
             raise ValueError(f"expected probabilities with sum 1, got sum {p.sum()}.")
         share, other = p * p.size, np.arange(p.size)
         small = [i for i in range(p.size) if share[i] < 1]

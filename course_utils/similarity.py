@@ -195,6 +195,8 @@ def solve_analogies(
     """
     if rule not in RULES:
         raise ValueError(f"rule: expected one of {RULES}, got {rule!r}.")
+    if len(questions) == 0:
+        raise ValueError("questions: expected at least one.")
     E, questions = unit_rows(E), np.asarray(questions)[:, :3]
     answers = [
         _answers(E, questions[i : i + batch], rule, exclude)

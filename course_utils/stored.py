@@ -1,6 +1,6 @@
 """Figures of benchmark runs that are kept with the course.
 
-Introduced in chapter 10. A long comparison runs once, by a script of ``benchmarks/``, and
+Introduced in chapter 4. A long comparison runs once, by a script of ``benchmarks/``, and
 leaves its figures there; a page that cites them reads the file. Where only the package is
 installed, the files are not there, and the page says so.
 """

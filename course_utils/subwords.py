@@ -93,6 +93,11 @@ class SubwordVectors:
     Z: np.ndarray
     scheme: Scheme = Scheme()
 
+    def __post_init__(self) -> None:
+        rows = len(self.vocabulary) + self.scheme.n_buckets
+        if self.Z.ndim != 2 or len(self.Z) != rows or not np.isfinite(self.Z).all():
+            raise ValueError(f"Z: expected finite vectors in {rows} rows, got {self.Z.shape}.")
+
     def __getitem__(self, word: str) -> np.ndarray:
         """The vector of any word (D,), known or not.
 
@@ -182,6 +187,11 @@ def train(
     FloatingPointError
         If the vectors stop being finite: the rate, or ``shape.batch``, is too high.
     """
+    if not isinstance(corpus, Corpus):
+        raise TypeError(
+            f"corpus: expected a Corpus, got {type(corpus).__name__}. Use "
+            "corpora.corpus_from_lines(sentences)."
+        )
     if settings.model != "skip-gram":
         raise ValueError(f"settings.model: expected 'skip-gram', got {settings.model!r}.")
     run = trainer.Run(corpus, settings, shape, torch.device(device))

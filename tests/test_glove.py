@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
+from teaching import taught
 
 from course_utils import glove, runtime
 from course_utils.glove import NAMES, Settings
@@ -213,9 +214,35 @@ def test_counts_that_cannot_be_used_are_refused(X, words):
 def test_other_errors_say_what_to_do():
     with pytest.raises(ValueError, match="x_max"):
         Settings(x_max=0)
+    with pytest.raises(ValueError, match="alpha"):
+        Settings(alpha=float("nan"))
     with pytest.raises(ValueError, match="accumulator"):
         Settings(accumulator="column")
     with pytest.raises(ValueError, match="settings of the checkpoint"):
         train(counts(), Settings(dimension=2), generator=runtime.generator(0), model=model())
     with pytest.raises(ValueError, match="smaller eta"):
         train(counts(), Settings(dimension=D, eta=1e30), generator=runtime.generator(0))
+
+
+def test_the_chapters_weight_is_the_librarys():
+    taught_weight = taught("04_glove", "weight")
+    x = np.random.default_rng(0).exponential(20, size=101)
+    for x_max, alpha in ((100.0, 0.75), (10.0, 0.5)):
+        expected = glove.weight(x, x_max, alpha)
+        np.testing.assert_allclose(taught_weight(x, x_max, alpha), expected, rtol=0, atol=1e-15)
+
+
+def test_the_chapters_step_is_the_librarys():
+    """Biases at zero and not looked at: the two vectors and their squares agree."""
+    step = taught("04_glove", "stanford_step")
+    settings = Settings(dimension=D, x_max=5.0, eta=0.3, accumulator="element")
+    m = model(settings)
+    m.b.zero_(), m.b_tilde.zero_()
+    i, j, x = torch.tensor([2]), torch.tensor([5]), torch.tensor([3.0], dtype=torch.float64)
+    old = [t.numpy().copy() for t in (m.w[2], m.w_tilde[5])]
+    f = float(glove.weight(x, 5.0))
+    expected = step(*old, np.ones(D), np.ones(D), math.log(3), f, 0.3)
+    glove.adagrad_step(m, i, j, x, settings)
+    found = m.w[2], m.w_tilde[5], m.squares["w"][2], m.squares["w_tilde"][5]
+    for mine, theirs in zip(found, expected):
+        np.testing.assert_allclose(mine.numpy(), theirs, rtol=0, atol=1e-14)

@@ -124,6 +124,7 @@ def test_overlap_is_one_under_rotation_and_near_chance_for_noise():
     (lambda: sim.word_similarity(E, VOCABULARY, [("x", "y", 1.0)]), ValueError, "at least 3"),
     (lambda: sim.analogies(E, VOCABULARY, {"a": [("x",) * 4]}), ValueError, "known words"),
     (lambda: sim.solve_analogies(E, [[0, 1, 2]], rule="cosine"), ValueError, "3cosadd"),
+    (lambda: sim.solve_analogies(E, []), ValueError, "at least one"),
 ])
 def test_bad_input_says_what_to_do(call, error, words):
     with pytest.raises(error, match=words):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from gensim.models.fasttext import FastTextKeyedVectors, ft_ngram_hashes
+from teaching import taught
 
 from course_utils import subwords
 from course_utils.corpora import corpus_from_lines
@@ -128,5 +129,18 @@ def test_errors_say_what_to_do():
     vectors = SubwordVectors(Vocabulary(("a",), (1,)), np.ones((3, 2)), Scheme(2, 4, 6))
     with pytest.raises(KeyError, match="no n-gram"):
         vectors["b"]
+    with pytest.raises(TypeError, match="corpus_from_lines"):
+        subwords.train("the dog")
+    toy = Vocabulary(("a", "b"), (1, 1))
+    for Z in (np.ones((3, 2)), np.full((2 + 7, 2), np.nan)):
+        with pytest.raises(ValueError, match="finite vectors in 9 rows"):
+            SubwordVectors(toy, Z, Scheme(7))
     with pytest.raises(ValueError, match="skip-gram"):
         subwords.train(corpus_from_lines([["a", "a"]], min_count=1), Settings(model="cbow"))
+
+
+def test_the_chapters_ngrams_and_hash_are_the_librarys():
+    ngrams, fnv1a = taught("04c_fasttext", "ngrams", "fnv1a")
+    for word in ["where", "été", "a", *strange_words(200)]:
+        assert ngrams(word) == subwords.ngrams(word)
+        assert fnv1a(word) == subwords.fnv1a(word)

@@ -236,6 +236,13 @@ def test_a_tree_needs_two_leaves(counts):
         huffman.huffman(counts)
 
 
+def test_a_tree_takes_fractions_and_refuses_what_is_no_count():
+    assert huffman.huffman([1.5, 0.5, 0.4]).weight.sum(1).tolist() == [1.0, 2.0, 2.0]
+    for counts in ([1, -1], [1.0, float("nan")]):
+        with pytest.raises(ValueError, match="at least 0"):
+            huffman.huffman(counts)
+
+
 # ---- noise and subsampling --------------------------------------------------------------
 
 
@@ -278,6 +285,13 @@ def test_keep_probability_by_hand():
 def test_noise_needs_counts(counts):
     with pytest.raises(ValueError, match="positive"):
         noise.noise_distribution(counts)
+
+
+def test_thresholds_and_probabilities_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="threshold"):
+        noise.keep_probability([1, 2], float("nan"))
+    with pytest.raises(ValueError, match="sum 1"):
+        noise.AliasTable([float("nan"), 1.0])
 
 
 def test_no_negatives_is_refused():
