@@ -61,8 +61,8 @@ serve: book  ## build the site and serve it on http://127.0.0.1:8000
 test: test-fast test-notebooks test-site  ## unit tests, sync check, every notebook, site checks
 
 test-fast: $(VENV)/.all grading  ## unit tests, sync check and claims ledger, without notebooks or site
-	$(BIN)/python -m pytest tests --doctest-modules course_utils \
-	  --ignore tests/browser --ignore tests/test_site.py --ignore tests/test_standalone.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --doctest-modules course_utils -n $(JOBS) \
+	  --dist loadfile --ignore tests/browser --ignore tests/test_site.py --ignore tests/test_standalone.py
 	$(BIN)/course sync --check
 	$(BIN)/course lint
 	$(BIN)/course claims --check
