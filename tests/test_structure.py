@@ -1,0 +1,62 @@
+"""Judges of code by hand, and probes that find what was put there."""
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils import charmodel, structure
+
+
+def test_blocks_and_lines():
+    code = "import os\n\n\ndef f(x):\n    return (x,\n            1)\n\n\nx = [1\n"
+    parts = structure.blocks(code)
+    assert [structure.parses(p) for p in parts] == [True, True, False]
+    assert structure.code_lines("half\n# no\n\n  x = 1\n y\nhalf") == ["  x = 1", " y"]
+    for line in ("elif x > 1:", "except OSError:", "finally:", "@wraps(f)", "return x",
+                 "def f(a, b=1):", "for i in x:", "raise ValueError(f'{x}')"):
+        assert structure.line_parses("   " + line), line
+    for line in ("def f(a, b=1:", "for i x:", "x = = 1", "return)", "'open"):
+        assert not structure.line_parses(line), line
+
+
+def test_marks_by_hand():
+    """f(['a']): the quote opens at 3 and is closed by 5; two brackets open at 2."""
+    source = "f(['a'])\nif x:\n    y = 1\n"
+    got = structure.marks(source)
+    assert got["quotes"][:8].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
+    assert got["brackets"][:9].tolist() == [0, 1, 2, 2, 2, 2, 1, 0, 0]
+    assert got["indentation"].tolist() == [0] * 15 + [4] * 10
+    assert all(len(v) == len(source) for v in got.values())
+
+
+def test_a_probe_finds_a_planted_unit_and_nothing_in_noise():
+    g = np.random.default_rng(0)
+    target = (np.sin(np.arange(4000) / 30) > 0).astype(float)
+    noise = g.normal(size=(4000, 11))
+    planted = noise.copy()
+    planted[:, 7] -= 3 * target
+    found, nothing = (structure.probe(x, target) for x in (planted, noise))
+    assert found.unit == 7 and found.correlation > 0.7 and found.all_units > 0.8
+    assert nothing.correlation < 0.1 and abs(nothing.all_units) < 0.1
+
+
+def test_a_sum_over_two_units_needs_both():
+    g = np.random.default_rng(1)
+    states = g.normal(size=(4000, 5))
+    target = states[:, 1] - states[:, 3]
+    found = structure.probe(states, target)
+    assert found.all_units > 0.99 > 0.8 > found.correlation > 0.6
+
+
+def test_window_and_states():
+    codes = structure.window(torch.tensor([2, 0, 1]), 3, 2)
+    assert codes.tolist() == [[0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 1], [0, 1, 0, 1, 0, 0]]
+    model = charmodel.CharRNN(3, hidden=5, embedding=2).eval()
+    assert structure.states_of(model, torch.tensor([2, 0, 1])).shape == (3, 5)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="T states and targets"):
+        structure.probe(np.zeros((5, 2)), np.zeros(4))
+    with pytest.raises(ValueError, match="one that varies"):
+        structure.probe(np.random.rand(8, 2), np.zeros(8))
