@@ -233,14 +233,19 @@ def stable_batch(
     r"""Blocks of one update, so few that the busiest output row stays stable.
 
     All pairs of an update see the same weights. Of T tokens, row j of W_out receives about
-    :math:`T (c + 1) (f_j + K q_j)` steps at once, f the share after subsampling and q the
-    noise. Rate times this number is kept below `STEPS_AT_ONCE`; beyond about twice that,
-    training was seen to spoil the vectors, or to diverge. Workers do not see each other's
-    update in progress, so their batches count together.
+    :math:`T \, s \, (f_j + K q_j)` steps at once, f the share after subsampling and q the
+    noise. In skip-gram a word is asked for by each of its contexts, and the windows draw
+    c' = 1 to c places on each side: :math:`s = c + 1` on average. CBoW asks for a word
+    once, for the mean of its contexts: :math:`s = 1`. Rate times the number of steps is
+    kept below `STEPS_AT_ONCE`; beyond about twice that, training was seen to spoil the
+    vectors, or to diverge. Below it large updates still cost skip-gram accuracy at high
+    rates, so a comparison of models fixes a small ``shape.batch`` for both. Workers do not
+    see each other's update in progress, so their batches count together.
     """
     kept = counts * keep_probability(counts, settings.subsample)
     f, q = kept / kept.sum(), noise_distribution(counts)
-    steps = (settings.window + 1) * (f + settings.negatives * q).max() * settings.rate
+    reach = settings.window + 1 if settings.model == "skip-gram" else 1
+    steps = reach * (f + settings.negatives * q).max() * settings.rate
     return max(1, min(shape.batch, int(STEPS_AT_ONCE / (steps * shape.block * workers))))
 
 
@@ -274,13 +279,18 @@ def batches(run: Run, epoch: int, piece: int):
     )
     radius *= line[:, s.window : s.window + shape.block] != pad
     negatives = run.table.draw((n, shape.shared), rng)
-    for i in range(0, n, run.batch):
-        part = blocks.Blocks(*(t[i : i + run.batch] for t in (line, radius, negatives)))
-        band = blocks.bands(part.line, part.radius, pad, run.bands)
-        count = band.sum(2, keepdim=True)  # (n, b, 1)
+    chunk = max(run.batch, 64 // run.batch * run.batch)  # small batches: bands of many
+    for at in range(0, n, chunk):
+        whole = blocks.Blocks(*(t[at : at + chunk] for t in (line, radius, negatives)))
+        band = blocks.bands(whole.line, whole.radius, pad, run.bands)
+        count = band.sum(2, keepdim=True)  # (chunk, b, 1)
         if s.model == "cbow":
             band, count = band / count.clamp(min=1), (count > 0).to(band.dtype)
-        yield part, band, count.mul_(s.negatives / shape.shared), i / n
+        count.mul_(s.negatives / shape.shared)
+        for i in range(0, len(whole.line), run.batch):
+            cut_out = slice(i, i + run.batch)
+            part = blocks.Blocks(*(t[cut_out] for t in whole))
+            yield part, band[cut_out], count[cut_out], (at + i) / n
 
 
 def read(run: Run, epoch: int, piece: int) -> int:

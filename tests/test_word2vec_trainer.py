@@ -346,6 +346,12 @@ def test_a_batch_is_bounded_by_its_busiest_row():
     assert trainer.stable_batch(counts, settings, Shape(batch=8)) == 8
 
 
+def test_cbow_asks_for_a_word_once():
+    """As above with w = 1: 1 instead of w + 1 = 2 steps, so 2,500 words, 78 blocks of 32."""
+    settings = Settings(model="cbow", window=1, negatives=1, rate=0.01, subsample=0)
+    assert trainer.stable_batch(np.array([1, 1]), settings, Shape(batch=1000)) == 78
+
+
 def test_the_step_taught_is_the_library_s():
     from teaching import taught
 
