@@ -141,6 +141,17 @@ def window(ids: Tensor, n_types: int, length: int) -> np.ndarray:
     return codes.reshape(len(ids), -1)
 
 
+def strip(ax, text: str, values: np.ndarray):
+    """Characters of a text, each on the colour of its value in [-1, 1]; returns ax."""
+    ax.imshow(np.asarray(values)[None], aspect="auto", cmap="RdBu_r", vmin=-1, vmax=1)
+    for k, character in enumerate(text):
+        ax.text(k, 0, character.replace("\n", "¶"), ha="center", va="center",
+                fontsize=7, family="monospace")
+    ax.set(xticks=[], yticks=[])
+    ax.grid(visible=False)
+    return ax
+
+
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     return float(a @ b / np.sqrt((a @ a) * (b @ b) + 1e-12))
