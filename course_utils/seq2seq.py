@@ -11,8 +11,8 @@ Integers: 0 is padding, 1 begins a sentence, 2 ends it, 3 is an unknown token. R
 padded on the right. Letters B batch, S source positions, T target positions, D embedding,
 H state of one direction and of the decoder, A attention layer, N target vocabulary.
 
-Differences from the paper: no maxout layer before the softmax, and s_0 is computed from
-both directions' last states where the paper takes the backward one alone.
+Differences from the paper: the maxout layer before the softmax is an option, and s_0 is
+computed from both directions' last states where the paper takes the backward one alone.
 """
 
 from __future__ import annotations
@@ -71,6 +71,17 @@ class AdditiveAttention(nn.Module):
         return c, alpha
 
 
+class Maxout(nn.Module):
+    """Each unit is the larger of two affine maps: (..., n) -> (..., units)."""
+
+    def __init__(self, n: int, units: int) -> None:
+        super().__init__()
+        self.pairs = nn.Linear(n, 2 * units)
+
+    def forward(self, a: Tensor) -> Tensor:
+        return self.pairs(a).unflatten(-1, (-1, 2)).amax(-1)
+
+
 class Translator(nn.Module):
     """Bidirectional GRU encoder, additive attention, GRU decoder.
 
@@ -82,13 +93,16 @@ class Translator(nn.Module):
         Size of embeddings, and of a state.
     looks_back : bool
         False: the context of every step is the encoder's last states (no attention).
+    maxout : int, optional
+        Size of a layer before the softmax, each unit the larger of two affine maps; with a
+        large vocabulary it saves most of the time.
     dropout : float
         On embeddings and before the output layer; drawn from torch's global generator.
     """
 
     def __init__(
         self, n_source: int, n_target: int, *, D: int = 32, H: int = 64,
-        looks_back: bool = True, dropout: float = 0.0,
+        looks_back: bool = True, maxout: int | None = None, dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.looks_back = looks_back
@@ -98,7 +112,8 @@ class Translator(nn.Module):
         self.start = nn.Linear(2 * H, H)
         self.attend = AdditiveAttention(H, H)
         self.cell = nn.GRUCell(D + 2 * H, H)
-        self.out = nn.Linear(H + 2 * H + D, n_target)
+        self.deep = nn.Identity() if maxout is None else Maxout(3 * H + D, maxout)
+        self.out = nn.Linear(maxout or 3 * H + D, n_target)
         self.dropout = nn.Dropout(dropout)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Memory]:
@@ -126,7 +141,7 @@ class Translator(nn.Module):
     def step(self, y_prev: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
         """One free step: scores (B, N), next state (B, H), weights (B, S)."""
         s, seen, alpha = self.recur(self.target(y_prev), s, memory)
-        return self.out(seen), s, alpha
+        return self.out(self.deep(seen)), s, alpha
 
     def forward(self, x: Tensor, y_in: Tensor) -> tuple[Tensor, Tensor]:
         """Teacher forcing: scores (B, T, N) and weights (B, T, S) for inputs (B, T)."""
@@ -136,8 +151,8 @@ class Translator(nn.Module):
             s, read, alpha = self.recur(embedded, s, memory)
             seen.append(read)
             weights.append(alpha)
-        read = self.dropout(torch.stack(seen, 1))  # (B, T, 3H + D)
-        return self.out(read), torch.stack(weights, 1)
+        read = self.deep(torch.stack(seen, 1))  # (B, T, 3H + D) or (B, T, maxout)
+        return self.out(self.dropout(read)), torch.stack(weights, 1)
 
 
 def pad(rows: Sequence[Sequence[int]], *, end: bool = False) -> Tensor:

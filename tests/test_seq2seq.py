@@ -14,11 +14,12 @@ from course_utils.seq2seq import (
     BOS, EOS, PAD, AdditiveAttention, Memory, Training, Translator, fit, forced, greedy,
     loss, pad, shifted,
 )
+from teaching import taught
 
 
-def model(looks_back=True, seed=0):
+def model(looks_back=True, seed=0, maxout=None):
     torch.manual_seed(seed)
-    made = Translator(13, 11, D=3, H=5, looks_back=looks_back).double()
+    made = Translator(13, 11, D=3, H=5, looks_back=looks_back, maxout=maxout).double()
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.6)
     return made.eval()
@@ -99,9 +100,9 @@ def test_encoder_equals_torch_sentence_by_sentence():
         torch.testing.assert_close(s_0[b], net.start(whole).tanh(), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("looks_back", [True, False])
-def test_forward_is_a_chain_of_steps(looks_back):
-    net, x = model(looks_back), sources()
+@pytest.mark.parametrize("looks_back, maxout", [(True, None), (False, None), (True, 7)])
+def test_forward_is_a_chain_of_steps(looks_back, maxout):
+    net, x = model(looks_back, maxout=maxout), sources()
     y = pad([[5, 6, 7], [8], [9, 10]], end=True)
     scores, weights = net(x, shifted(y))
     s, memory = net.encode(x)
@@ -232,6 +233,15 @@ def test_fit_learns_to_reverse():
     assert weights.shape[2] == 5
 
 
+def test_maxout_by_hand():
+    """Unit k is the larger of rows 2k and 2k + 1: max(1, -3) and max(2, 5)."""
+    layer = seq2seq.Maxout(1, 2)
+    with torch.no_grad():
+        layer.pairs.weight.copy_(torch.tensor([[1.0], [-3.0], [2.0], [5.0]]))
+        layer.pairs.bias.zero_()
+    assert layer(torch.ones(1, 1)).tolist() == [[1.0, 5.0]]
+
+
 def test_empty_sentences_are_refused():
     with pytest.raises(ValueError, match="none of them empty"):
         pad([[5], []])
@@ -247,3 +257,36 @@ def test_alignment_picture_refuses_a_wrong_shape():
     seq2seq.draw_alignment(ax, np.eye(2, 3), list("ab"), list("cde"), truth=truth)
     assert len(ax.patches) == 2
     plt.close(fig)
+
+
+def test_teaching_cells_equal_the_library():
+    """`additive` and `step` of the page on dates, on the same random states."""
+    additive, step = taught("10d_dates", "additive", "step")
+    net, x = model(), sources()
+    s, memory = net.encode(x)
+    att = net.attend
+    c, alpha = additive(s, memory.h, memory.real, att.W_a.weight, att.U_a.weight, att.v_a)
+    for ours, theirs in zip((c, alpha), att(s, memory)):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    y_prev = torch.tensor([BOS, 7, 9])
+    for ours, theirs in zip(step(net, y_prev, s, memory), net.step(y_prev, s, memory)):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_the_taught_loop_is_the_library_loop():
+    """`train` of the page on dates and `fit`: the same weights after three updates."""
+    batches_ = [(sources(k), pad([[5, 6, 7], [8], [9, 10]], end=True)) for k in range(3)]
+
+    class Stub:
+        @staticmethod
+        def draw(n, rng, held_out):
+            return next(rng)
+
+    train = taught("10d_dates", "train")
+    train.__globals__.update(dates=Stub, tensors=lambda pair: pair)
+    one, other = (model().train() for i in range(2))
+    train(one, iter(batches_), updates=3)
+    stream = iter(batches_)
+    fit(other, lambda: next(stream), Training(3, rate=8e-3))
+    for a, b in zip(one.parameters(), other.parameters()):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
