@@ -209,7 +209,7 @@ def train(
     part, trial = sentences.rows(rows[:-held]), sentences.rows(rows[-held:])
     D = D if vectors is None else vectors.shape[1]
     model = Reader(n_words, D, plan, vectors)
-    optimiser = torch.optim.Adam(model.parameters(), plan.rate)
+    optimiser = torch.optim.Adam(model.parameters(), plan.rate, fused=True)
     scores, best = [], None
     for _ in range(plan.epochs):
         epoch(model, optimiser, part, g, plan.batch)
