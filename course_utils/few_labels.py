@@ -5,7 +5,7 @@ Adds to `metrics` splits, settings and seeds. A model is any function
 
     classify(texts, labels, test_texts, seed) -> predictions
 
-and every model sees the same nested, balanced subsets of the training part and the same
+and every model sees the same nested, stratified subsets of the training part and the same
 test part. Settings are chosen inside the labels given (`tuned`), never outside them.
 """
 

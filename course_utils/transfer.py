@@ -101,6 +101,7 @@ class Training:
     top_rate: float = 0.01  # of Adam, for the layer above
     batch: int = 64  # texts
     epochs: int = 5  # at most
+    updates: int = 30  # least of an epoch: small sets are read several times
     dim: int = 50  # of the vectors, where none are given
 
 
@@ -127,19 +128,19 @@ def trained_average(vectors: dict[str, np.ndarray] | None, plan: Training) -> Ca
         kept, out = np.flatnonzero(~held), np.flatnonzero(held)
         trial = [texts[m] for m in out]
         scores = [
-            (guess == labels[out]).mean()
-            for guess in _epochs([texts[m] for m in kept], labels[kept], trial, seed,
-                                 vectors, plan, plan.epochs)
+            (predict() == labels[out]).mean()
+            for predict in _epochs([texts[m] for m in kept], labels[kept], trial, seed,
+                                   vectors, plan, plan.epochs)
         ]
         best = int(np.argmax(scores)) + 1
-        *_, guess = _epochs(texts, labels, test_texts, seed, vectors, plan, best)
-        return guess
+        *_, predict = _epochs(texts, labels, test_texts, seed, vectors, plan, best)
+        return predict()
 
     return classify
 
 
 def _epochs(texts, labels, test_texts, seed, vectors, plan, epochs):
-    """Predictions for `test_texts` after each epoch of training on `texts`."""
+    """After each epoch of training on `texts`, a function that judges `test_texts`."""
     g = torch.Generator().manual_seed(seed)
     documents, others = ([lower_words(t) for t in part] for part in (texts, test_texts))
     vocabulary, E = _starting_table(documents, others, vectors, plan.dim, g)
@@ -151,17 +152,28 @@ def _epochs(texts, labels, test_texts, seed, vectors, plan, epochs):
     optimisers = (torch.optim.SparseAdam([E], lr=plan.rate),
                   torch.optim.Adam([V, b], lr=plan.top_rate))
     y = torch.as_tensor(labels)
+
+    @torch.no_grad()
+    def predict():
+        return _logits(test_ids, range(len(test_ids)), E, V, b).argmax(1).numpy()
+
     for _ in range(epochs):
-        for pick in torch.randperm(len(y), generator=g).split(plan.batch):
+        for pick in _picks(len(y), plan, g):
             loss = F.cross_entropy(_logits(ids, pick.tolist(), E, V, b), y[pick])
             for optimiser in optimisers:
                 optimiser.zero_grad()
             loss.backward()
             for optimiser in optimisers:
                 optimiser.step()
-        with torch.no_grad():
-            logits = _logits(test_ids, range(len(test_ids)), E, V, b)
-        yield logits.argmax(1).numpy()
+        yield predict
+
+
+def _picks(n, plan, g):
+    """The batches of one epoch: of n texts once, or of several orders of few texts."""
+    size = min(plan.batch, n)
+    rounds = -(-plan.updates // -(-n // size))
+    return [pick for _ in range(rounds)
+            for pick in torch.randperm(n, generator=g).split(size)]
 
 
 def _logits(bags, rows, E, V, b):

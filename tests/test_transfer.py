@@ -146,6 +146,36 @@ def test_trained_average_learns_and_keeps_the_callers_vectors(vectors):
         assert (vectors[word] == before[word]).all()
 
 
+@pytest.mark.parametrize("n, updates", [
+    (32, 30),  # one batch of 32, thirty times
+    (128, 30),  # two batches, fifteen times
+    (512, 32),  # eight batches, four times
+    (2000, 32),  # 31.25 batches, once
+    (2002, 32),
+])
+def test_an_epoch_has_at_least_thirty_updates(n, updates):
+    """Rounds of ceil(30 / ceil(n / 64)); every text is read in every round."""
+    plan, g = transfer.Training(), torch.Generator().manual_seed(0)
+    picks = transfer._picks(n, plan, g)
+    assert len(picks) == updates
+    read = torch.cat(picks).bincount(minlength=n)
+    assert (read == read[0]).all() and read[0] == updates // -(-n // 64)
+
+
+def test_few_texts_are_learned_at_once():
+    """Eleven texts, one epoch: thirty updates teach what a single one does not."""
+    task = toy_task()
+    texts, labels = task.train.texts[:11], task.train.labels[:11]
+    right = [
+        (predict() == task.test.labels).mean()
+        for updates in (1, 30)
+        for predict in transfer._epochs(
+            texts, labels, task.test.texts, 0, None,
+            transfer.Training(updates=updates), 1)
+    ]
+    assert right[1] > 0.9 > right[0]
+
+
 def test_words_that_were_not_trained_keep_their_vector():
     vectors = good_and_bad()
     plan = transfer.Training(dim=7)
