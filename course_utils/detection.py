@@ -32,7 +32,7 @@ class Scenes(NamedTuple):
 def draw(rng: np.random.Generator, B: int, *, S: int = 24, M: int = 3) -> Scenes:
     """Scenes of 1 to M objects in different quarters of an S x S image.
 
-    Objects measure 5 to 9 pixels, stay inside their quarter and never overlap, so that
+    Objects measure 6 to 10 pixels, stay inside their quarter and never overlap, so that
     the truth is exact. M is at most 4.
     """
     if not 1 <= M <= 4 or S % 2 or S < 20:
@@ -49,7 +49,7 @@ def draw(rng: np.random.Generator, B: int, *, S: int = 24, M: int = 3) -> Scenes
 def _add(image: np.ndarray, quarter: int, rng: np.random.Generator):
     """Draw one object into a quarter of the image; its kind and its box."""
     S = len(image)
-    half, (h, w), kind = S // 2, rng.integers(5, 10, 2), int(rng.integers(len(SHAPES)))
+    half, (h, w), kind = S // 2, rng.integers(6, 11, 2), int(rng.integers(len(SHAPES)))
     y = quarter // 2 * half + rng.integers(0, half - h + 1)
     x = quarter % 2 * half + rng.integers(0, half - w + 1)
     v, u = np.mgrid[0:h, 0:w]
@@ -119,6 +119,19 @@ def set_loss(
     return classes + weight * (far * real).sum() / real.sum()
 
 
+def positions(side: int, D: int) -> Tensor:
+    """Sinusoidal positions of a grid, half the coordinates for rows: (side^2, D).
+
+    Slower hands than for text: the fastest turns once over 2 pi tokens, the slowest of a
+    grid this small would not move, so the base is 10 instead of 10,000.
+    """
+    omega = 10.0 ** (-torch.arange(D // 4) / (D // 4))  # (D / 4)
+    angles = torch.arange(side)[:, None] * omega
+    hands = torch.cat([angles.sin(), angles.cos()], 1)  # (side, D / 2)
+    row, column = torch.cartesian_prod(torch.arange(side), torch.arange(side)).T
+    return torch.cat([hands[row], hands[column]], 1)
+
+
 class Detr(nn.Module):
     """Convolutions, an encoder block, Q queries that look at the tokens, two heads.
 
@@ -131,7 +144,7 @@ class Detr(nn.Module):
         self.see = nn.Sequential(
             nn.Conv2d(1, D // 2, 3, 2, 1), nn.ReLU(), nn.Conv2d(D // 2, D, 3, 2, 1)
         )
-        self.position = nn.Parameter(0.5 * torch.randn((S // 4) ** 2, D))
+        self.register_buffer("position", positions(S // 4, D))
         self.encode = EncoderBlock(D, 4, 2 * D, pre_norm=True)
         self.query = nn.Parameter(torch.randn(Q, D))
         self.look = nn.ModuleList(MultiHead(D, 4) for _ in range(L))

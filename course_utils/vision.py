@@ -48,7 +48,7 @@ class ViT(nn.Module):
         super().__init__()
         self.p = p
         self.embed = nn.Linear(p * p, D)
-        self.position = nn.Parameter(0.02 * torch.randn((S // p) ** 2, D))
+        self.position = nn.Parameter(0.5 * torch.randn((S // p) ** 2, D))
         self.encoder = Encoder(L, D, n_heads, 2 * D, pre_norm=True)
         self.out = nn.Linear(D, K)
 
