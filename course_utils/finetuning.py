@@ -1,0 +1,207 @@
+r"""Fine-tuning: an encoder cut in two, its lower part read once, its upper part trained.
+
+Introduced in chapter 5. Adds to `bert` a class score on top, and to `few_labels` a model
+for its curves. With the lower k blocks fixed, their output for a text never changes: it is
+computed once, kept for every seed and every number of labels, and only the upper blocks
+
+.. math:: h^L = (B_L \circ \dots \circ B_{k+1})(h^k)
+
+are run forwards and backwards. With k = 0 everything but the tables of the input is tuned;
+with k = L nothing but the class score (feature extraction).
+
+Letters: M texts, B batch, T tokens, D dimensions, L layers, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import attention as att
+from . import runtime
+from .bert import Bert, average, batch
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the lower part of an encoder gives for M texts, kept as one long table."""
+
+    flat: Tensor  # (all tokens, D), text after text: the states after `cut` blocks
+    starts: Tensor  # (M + 1) first row of each text
+    means: Tensor | None  # (L + 1, M, D): mean state of each text after each block
+    row: dict  # text -> its number
+
+    def take(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """States (B, T, D), padded with zeros, and what is real, (B, T)."""
+        numbers = [self.row[text] for text in texts]
+        return self.take_rows(torch.tensor(numbers))
+
+    def take_rows(self, m: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for row numbers (B)."""
+        lengths = self.starts[m + 1] - self.starts[m]
+        real = att.real_positions(lengths.tolist())  # (B, T)
+        places = self.starts[m, None] + torch.arange(real.shape[1])  # (B, T)
+        places = places.masked_fill(~real, 0)
+        return self.flat[places] * real[..., None], real
+
+    def features(self, texts: Sequence[str], layer: int = -1) -> np.ndarray:
+        """Mean states (B, D) of texts after a block; 0 is the input, -1 the last."""
+        if self.means is None:
+            raise ValueError("features: expected a store read with means=True.")
+        return self.means[layer, [self.row[text] for text in texts]].numpy()
+
+
+@torch.no_grad()
+def store(
+    bert: Bert, tokenizer, texts: Sequence[str], *, cut: int, longest: int = 48,
+    means: bool = True, size: int = 64,
+) -> Stored:
+    """Read every text once, in evaluation mode, in batches of about one length.
+
+    Parameters
+    ----------
+    bert : Bert
+    tokenizer : WordPiece
+    texts : sequence of str
+        Repeated ones are read once.
+    cut : int
+        The states after this many blocks are kept, token by token.
+    longest : int
+        Tokens of a text at most, [CLS] and [SEP] included.
+    means : bool
+        Also keep each text's mean state after every block; needs the upper blocks too.
+    """
+    bert.eval()
+    L, D = bert.config.L, bert.config.D
+    if not 0 <= cut <= L:
+        raise ValueError(f"cut: expected 0 to {L} blocks, got {cut}.")
+    texts = list(dict.fromkeys(texts))
+    rows = [tokenizer.encode(text, max_length=longest).ids for text in texts]
+    lengths = torch.tensor([len(row) for row in rows])
+    starts = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
+    flat = torch.empty(int(starts[-1]), D)
+    found = torch.empty(L + 1, len(rows), D) if means else None
+    for m in runtime.progress(lengths.argsort().split(size), "reading"):
+        ids, real = batch([rows[i] for i in m.tolist()])
+        x, mask = bert.embed(ids), att.over_keys(real)
+        for layer in range(L + 1 if means else cut + 1):
+            if layer:
+                x = bert.encoder.blocks[layer - 1](x, mask)
+            if layer == cut:
+                rows_of = torch.cat([torch.arange(starts[i], starts[i + 1]) for i in m])
+                flat[rows_of] = x[real]
+            if means:
+                found[layer, m] = average(x, real)
+    return Stored(flat, starts, found, {text: i for i, text in enumerate(texts)})
+
+
+class Tuned(nn.Module):
+    """The upper blocks of an encoder, the mean over tokens, and one score a class.
+
+    The blocks are copies: the encoder given stays as it is. Scores start at zero.
+    """
+
+    def __init__(self, bert: Bert, cut: int, n_classes: int) -> None:
+        super().__init__()
+        self.blocks = copy.deepcopy(bert.encoder.blocks[cut:])
+        self.drop = nn.Dropout(bert.config.dropout)
+        self.top = nn.Linear(bert.config.D, n_classes)
+        nn.init.zeros_(self.top.weight)
+        nn.init.zeros_(self.top.bias)
+
+    def forward(self, h: Tensor, real: Tensor) -> Tensor:
+        """Class scores (B, K) of states (B, T, D) after the lower blocks."""
+        mask = att.over_keys(real)
+        for block in self.blocks:
+            h = block(h, mask)
+        return self.top(self.drop(average(h, real)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to fine-tune; the rates rise over the first tenth of the steps, then fall to 0."""
+
+    rate: float = 5e-5  # of AdamW, for the blocks
+    top_rate: float = 1e-3  # of AdamW, for the class scores
+    batch: int = 32  # texts a step
+    epochs: int = 1
+    decay: float = 0.01  # weight decay
+
+
+def by_length(lengths: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+    """Batches of about one length: sort by length with ties and neighbours shuffled.
+
+    Lengths get a random summand below 2, so a text has other companions in each epoch;
+    the batches come in random order.
+
+    >>> parts = by_length(torch.tensor([9, 1, 9, 1]), 2, torch.Generator().manual_seed(0))
+    >>> sorted(sorted(part.tolist()) for part in parts)
+    [[0, 2], [1, 3]]
+    """
+    noise = 2 * torch.rand(len(lengths), generator=generator)
+    parts = (lengths + noise).argsort().split(size)
+    return [parts[i] for i in torch.randperm(len(parts), generator=generator).tolist()]
+
+
+def fine_tune(
+    bert: Bert, kept: Stored, rows: Tensor, y: Tensor, plan: Plan, *,
+    cut: int, n_classes: int, seed: int,
+) -> Tuned:
+    """Train the upper blocks and the class scores on texts `rows` with labels `y`.
+
+    Dropout draws from torch's global generator, which is seeded here.
+    """
+    runtime.seed_everything(seed)
+    g, model = runtime.generator(seed), Tuned(bert, cut, n_classes).train()
+    lengths = kept.starts[rows + 1] - kept.starts[rows]
+    per_epoch = -(-len(rows) // plan.batch)
+    epochs = plan.epochs
+    groups = [{"params": model.blocks.parameters(), "lr": plan.rate},
+              {"params": model.top.parameters(), "lr": plan.top_rate}]
+    adam = torch.optim.AdamW(groups, weight_decay=plan.decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, slope(epochs * per_epoch))
+    for _ in runtime.progress(range(epochs), "fine-tuning"):
+        batches = by_length(lengths, plan.batch, g)
+        one_epoch(model, adam, schedule, kept, rows, y, batches)
+    return model.eval()
+
+
+def one_epoch(model, adam, schedule, kept, rows, y, batches):
+    """One pass: stored states (B, T, D) of texts `rows` (M), labels y (M)."""
+    for m in batches:
+        h, real = kept.take_rows(rows[m])  # (B, T, D)
+        loss = nn.functional.cross_entropy(model(h, real), y[m])
+        adam.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        adam.step()
+        schedule.step()
+
+
+def slope(n_steps: int) -> Callable[[int], float]:
+    """Factor of the rate at each step: up over a tenth of the steps, down to 0.
+
+    >>> [round(slope(20)(i), 2) for i in (0, 1, 2, 11, 20)]
+    [0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    warm = max(1, n_steps // 10)
+
+    def factor(i: int) -> float:
+        return min((i + 1) / warm, (n_steps - i) / max(1, n_steps - warm))
+
+    return factor
+
+
+@torch.no_grad()
+def predict(model: Tuned, kept: Stored, rows: Tensor, size: int = 100) -> np.ndarray:
+    """Classes of texts `rows`, in evaluation mode."""
+    model.eval()
+    guess = torch.empty(len(rows), dtype=torch.long)
+    for m in (kept.starts[rows + 1] - kept.starts[rows]).argsort().split(size):
+        guess[m] = model(*kept.take_rows(rows[m])).argmax(1)
+    return guess.numpy()
