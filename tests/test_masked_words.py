@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from course_utils import bert as bt
 from course_utils import masked_words as mw
+from teaching import taught
 
 TINY = bt.BertConfig(n_vocab=23, L=3, D=6, n_heads=3, D_ff=11, max_length=9, dropout=0.1)
 
@@ -31,6 +32,12 @@ def test_head_is_its_equation():
         F.gelu((h - 0.5) / 2 @ head.W.weight.T + head.W.bias), (7,), eps=1e-12
     )
     assert (head(h) - (x @ head.E.T + head.c)).abs().max() < 1e-5
+
+
+def test_the_cell_of_the_chapter_is_the_head():
+    masked_scores, head = taught("05e_minilm", "masked_scores"), a_head()
+    h = torch.randn(3, 5, generator=generator())
+    assert (masked_scores(h, head) - head(h)).abs().max() < 1e-5
 
 
 def test_bias_starts_at_the_log_shares():
