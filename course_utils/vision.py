@@ -70,19 +70,22 @@ class ViT(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Three 3 x 3 convolutions of stride 2 with c, 2c and 3c maps, a mean, a layer."""
+    """Three 3 x 3 convolutions of stride 2 with c, 2c and 2c maps, and a linear layer.
 
-    def __init__(self, c: int, K: int = 10) -> None:
+    S is the side of the images, in pixels; the last maps have (S / 8)^2 places, rounded up.
+    """
+
+    def __init__(self, S: int, c: int, K: int = 10) -> None:
         super().__init__()
-        sizes = (1, c, 2 * c, 3 * c)
+        sizes = (1, c, 2 * c, 2 * c)
         layers = []
         for i, o in zip(sizes, sizes[1:]):
             layers += [nn.Conv2d(i, o, 3, 2, 1), nn.BatchNorm2d(o), nn.ReLU()]
-        self.maps, self.out = nn.Sequential(*layers), nn.Linear(3 * c, K)
+        self.maps, self.out = nn.Sequential(*layers), nn.Linear(2 * c * ((S + 7) // 8) ** 2, K)
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores (B, K) of images (B, S, S)."""
-        return self.out(self.maps(images[:, None]).mean((2, 3)))
+        return self.out(self.maps(images[:, None]).flatten(1))
 
 
 def n_parameters(model: nn.Module) -> int:

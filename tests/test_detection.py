@@ -115,3 +115,9 @@ def test_queries_are_exchangeable():
     other = detr(images)
     torch.testing.assert_close(other[0], scores.flip(1), rtol=0, atol=1e-5)
     torch.testing.assert_close(other[1], boxes.flip(1), rtol=0, atol=1e-5)
+
+
+def test_no_two_places_of_the_grid_have_one_position():
+    P = det.positions(6, 32)
+    assert P.shape == (36, 32)
+    assert (torch.cdist(P, P) + 9 * torch.eye(36)).min() > 0.1
