@@ -118,7 +118,8 @@ def trained_average(vectors: dict[str, np.ndarray] | None, plan: Training) -> Ca
     -------
     Classifier
         Chooses the number of epochs on a held-out fifth (at least 8 texts), then trains on
-        everything for that many. Words that the training texts do not have are not moved:
+        everything for that many; an epoch reads the texts equally often in both, several
+        times if they are few (`Training.updates`). Words that the training texts do not have are not moved:
         they keep their vector, and random ones are skipped.
     """
 
@@ -126,20 +127,20 @@ def trained_average(vectors: dict[str, np.ndarray] | None, plan: Training) -> Ca
         held = np.arange(len(texts)) % 5 == 4 if len(texts) >= 40 else (
             np.arange(len(texts)) % 4 == 3)
         kept, out = np.flatnonzero(~held), np.flatnonzero(held)
-        trial = [texts[m] for m in out]
+        trial, rounds = [texts[m] for m in out], _rounds(len(texts), plan)
         scores = [
             (predict() == labels[out]).mean()
             for predict in _epochs([texts[m] for m in kept], labels[kept], trial, seed,
-                                   vectors, plan, plan.epochs)
+                                   vectors, plan, plan.epochs, rounds)
         ]
         best = int(np.argmax(scores)) + 1
-        *_, predict = _epochs(texts, labels, test_texts, seed, vectors, plan, best)
+        *_, predict = _epochs(texts, labels, test_texts, seed, vectors, plan, best, rounds)
         return predict()
 
     return classify
 
 
-def _epochs(texts, labels, test_texts, seed, vectors, plan, epochs):
+def _epochs(texts, labels, test_texts, seed, vectors, plan, epochs, rounds):
     """After each epoch of training on `texts`, a function that judges `test_texts`."""
     g = torch.Generator().manual_seed(seed)
     documents, others = ([lower_words(t) for t in part] for part in (texts, test_texts))
@@ -158,7 +159,7 @@ def _epochs(texts, labels, test_texts, seed, vectors, plan, epochs):
         return _logits(test_ids, range(len(test_ids)), E, V, b).argmax(1).numpy()
 
     for _ in range(epochs):
-        for pick in _picks(len(y), plan, g):
+        for pick in _picks(len(y), plan.batch, rounds, g):
             loss = F.cross_entropy(_logits(ids, pick.tolist(), E, V, b), y[pick])
             for optimiser in optimisers:
                 optimiser.zero_grad()
@@ -168,12 +169,15 @@ def _epochs(texts, labels, test_texts, seed, vectors, plan, epochs):
         yield predict
 
 
-def _picks(n, plan, g):
-    """The batches of one epoch: of n texts once, or of several orders of few texts."""
-    size = min(plan.batch, n)
-    rounds = -(-plan.updates // -(-n // size))
+def _rounds(n, plan):
+    """How often an epoch reads n texts, so that it has at least plan.updates batches."""
+    return -(-plan.updates // -(-n // plan.batch))
+
+
+def _picks(n, batch, rounds, g):
+    """The batches of one epoch: `rounds` orders of n texts, one after the other."""
     return [pick for _ in range(rounds)
-            for pick in torch.randperm(n, generator=g).split(size)]
+            for pick in torch.randperm(n, generator=g).split(batch)]
 
 
 def _logits(bags, rows, E, V, b):

@@ -156,10 +156,25 @@ def test_trained_average_learns_and_keeps_the_callers_vectors(vectors):
 def test_an_epoch_has_at_least_thirty_updates(n, updates):
     """Rounds of ceil(30 / ceil(n / 64)); every text is read in every round."""
     plan, g = transfer.Training(), torch.Generator().manual_seed(0)
-    picks = transfer._picks(n, plan, g)
-    assert len(picks) == updates
-    read = torch.cat(picks).bincount(minlength=n)
-    assert (read == read[0]).all() and read[0] == updates // -(-n // 64)
+    rounds = transfer._rounds(n, plan)
+    picks = transfer._picks(n, plan.batch, rounds, g)
+    assert len(picks) == updates and rounds == updates // -(-n // 64)
+    assert (torch.cat(picks).bincount(minlength=n) == rounds).all()
+
+
+def test_the_trial_reads_the_texts_as_often_as_the_final_run(monkeypatch):
+    """2,000 labels: once an epoch, also the 1,600 (25 batches) that epochs are tried on."""
+    asked = []
+
+    def spy(n, batch, rounds, g, picks=transfer._picks):
+        asked.append((n, rounds))
+        return picks(n, batch, rounds, g)
+
+    monkeypatch.setattr(transfer, "_picks", spy)
+    task = toy_task(2000)
+    classify = transfer.trained_average(None, transfer.Training(epochs=1, dim=2))
+    classify(task.train.texts, task.train.labels, task.test.texts, 0)
+    assert asked == [(1600, 1), (2000, 1)]
 
 
 def test_few_texts_are_learned_at_once():
@@ -168,10 +183,10 @@ def test_few_texts_are_learned_at_once():
     texts, labels = task.train.texts[:11], task.train.labels[:11]
     right = [
         (predict() == task.test.labels).mean()
-        for updates in (1, 30)
+        for updates in (1, 30)  # one batch each
         for predict in transfer._epochs(
             texts, labels, task.test.texts, 0, None,
-            transfer.Training(updates=updates), 1)
+            transfer.Training(), 1, updates)
     ]
     assert right[1] > 0.9 > right[0]
 
