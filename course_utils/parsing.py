@@ -7,7 +7,7 @@ translator from words to such sequences is a parser.
 The grammar has no ambiguity, but a phrase may belong to a verb far back:
 
     S  -> NP VP
-    NP -> det (adj) noun | det (adj) noun PP(of) | det (adj) noun SBAR(that, VP without with)
+    NP -> pronoun | det (adj) noun (PP(of) | SBAR(that, VP without with))
     VP -> verb NP | verb NP PP(with) | says SBAR(that, S)
 
 *of* always belongs to the noun before it, *with* to the verb of its own clause, never to
@@ -27,6 +27,7 @@ WORDS = {
     "det": ("the", "a", "every"),
     "adj": ("old", "small", "red", "loud"),
     "noun": ("dog", "cat", "girl", "boy", "poet", "king", "bird", "tree"),
+    "pronoun": ("everybody", "nobody", "somebody"),
     "verb": ("sees", "likes", "follows", "draws", "hears"),
     "says": ("says", "thinks"),
     "of": ("of",),
@@ -83,8 +84,10 @@ def clause(rng: np.random.Generator, room: int) -> tuple[list[str], list[str]]:
 
 
 def noun_phrase(rng: np.random.Generator, room: int) -> tuple[list[str], list[str]]:
-    """NP: a noun, perhaps with an adjective, *of* something, or *that* does something."""
-    kind = int(rng.choice(3, p=(0.56, 0.22, 0.22)))
+    """NP: a pronoun; or a noun, perhaps *of* something, or *that* does something."""
+    if rng.random() < 0.25:
+        return wrapped("NP", leaf("pronoun"))
+    kind = int(rng.choice(3, p=(0.5, 0.25, 0.25)))
     parts = [leaf("det"), leaf("noun")]
     if rng.random() < 0.3:
         parts.insert(1, leaf("adj"))

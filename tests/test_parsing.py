@@ -26,6 +26,9 @@ def read(words):
         return ["(S", *NP(), *VP(), ")S"]
 
     def NP():
+        if ahead() == "pronoun":
+            take("pronoun")
+            return ["(NP", "XX", ")NP"]
         take("det")
         out = ["(NP", "XX"]
         if ahead() == "adj":
