@@ -7,6 +7,7 @@ import pytest
 
 from course_utils import translation
 from course_utils.data.interface import side
+from teaching import taught
 from course_utils.translation import batches, bleu, held_out, nearest, sentence, split, tokens
 
 
@@ -105,3 +106,12 @@ def test_nearest_takes_the_largest_share():
     """{a, b} against {a}, {a, b, c}, {b, d, e}: 1/2, 2/3, 1/4."""
     known = [(["a"], ["1"]), (["a", "b", "c"], ["2"]), (["b", "d", "e"], ["3"])]
     assert nearest([["a", "b"], ["d"], ["zzz"]], known) == [["2"], ["3"], ["1"]]
+
+
+def test_bleu_equals_the_teaching_cell():
+    taught_bleu = taught("10e_translation", "bleu")
+    rng = np.random.default_rng(4)
+    c, r = ([rng.choice(list("abc"), size=n).tolist() for n in sizes]
+            for sizes in ((9, 4, 12, 1), (8, 6, 12, 3)))
+    for longest in (1, 2, 4):
+        assert taught_bleu(c, r, longest) == pytest.approx(bleu(c, r, longest=longest), abs=1e-12)
