@@ -16,6 +16,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 from scipy.stats import chisquare
+from teaching import taught
 from torch.nn import functional as F
 
 from course_utils import mlm, pretraining, spans
@@ -67,6 +68,27 @@ def reader(corpus, **settings):
     masking = Masking(len(corpus.types), tokenizer.special_ids[-1], tokenizer.special_ids)
     settings = {"batch": 7, "seed": 3, **settings}
     return spans.Reader(spans.cut_spans(corpus.train, 4), tokenizer, masking, **settings)
+
+
+# ---- what page 05d teaches --------------------------------------------------------------
+
+
+def test_the_page_and_the_library_are_one(corpus):
+    corrupt, page_nats = taught("05d_pretraining", "corrupt", "nats")
+    tokenizer, N = corpus.tokenizer, len(corpus.types)
+    ids = torch.tensor([corpus.train[0][:50], corpus.train[1][:50]])
+    ids[:, [0, 20, 49]] = torch.tensor(tokenizer.special_ids[2:])
+    special, mask_id = torch.tensor(tokenizer.special_ids), tokenizer.special_ids[-1]
+    for seed in range(5):
+        one, two = (torch.Generator().manual_seed(seed) for _ in range(2))
+        ours = corrupt(ids, special, N, mask_id, one)
+        theirs = Masking(N, mask_id, tokenizer.special_ids)(ids, two)
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs))
+    model = mlm.Pretrainer(config(corpus)).initialise(torch.Generator().manual_seed(0))
+    batch = reader(corpus)(0)
+    with torch.no_grad():
+        assert [x.item() for x in page_nats(model, batch)] == [
+            x.item() for x in mlm.nats(model, batch)]
 
 
 # ---- rows -------------------------------------------------------------------------------
