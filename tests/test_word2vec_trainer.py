@@ -339,17 +339,17 @@ def test_a_batch_is_bounded_by_its_busiest_row():
     """Two types, counts 1 and 1: f = q = 1/2. Rate 0.01, w = 1, K = 1: 2 * 1 * 0.01 steps
     a word, so 25 / 0.02 = 1,250 words, 39 blocks of 32; half of it for two workers."""
     settings = Settings(window=1, negatives=1, rate=0.01, subsample=0)
-    counts, wide = np.array([1, 1]), Shape(batch=1000)
-    assert trainer.STEPS_AT_ONCE == 25
+    counts, wide = np.array([1, 1]), Shape(batch=1000, steps_at_once=25)
     assert trainer.stable_batch(counts, settings, wide) == 39
     assert trainer.stable_batch(counts, settings, wide, 2) == 19
-    assert trainer.stable_batch(counts, settings, Shape(batch=8)) == 8
+    assert trainer.stable_batch(counts, settings, Shape(batch=8, steps_at_once=25)) == 8
 
 
 def test_cbow_asks_for_a_word_once():
     """As above with w = 1: 1 instead of w + 1 = 2 steps, so 2,500 words, 78 blocks of 32."""
     settings = Settings(model="cbow", window=1, negatives=1, rate=0.01, subsample=0)
-    assert trainer.stable_batch(np.array([1, 1]), settings, Shape(batch=1000)) == 78
+    wide = Shape(batch=1000, steps_at_once=25)
+    assert trainer.stable_batch(np.array([1, 1]), settings, wide) == 78
 
 
 def test_the_step_taught_is_the_library_s():
