@@ -88,3 +88,22 @@ def test_wrong_sizes_are_refused():
         vision.patches(torch.zeros(1, 6, 6), 4)
     with pytest.raises(ValueError, match="multiple of 4"):
         vision.to_windows(torch.zeros(1, 36, 2), 4)
+
+
+def test_convnet_sees_neighbours_and_its_last_maps_fill_the_layer():
+    runtime.seed_everything(0)
+    net = vision.ConvNet(28, 3).eval()
+    assert net.maps(torch.randn(2, 1, 28, 28)).shape == (2, 6, 4, 4)
+    images = torch.randn(2, 28, 28)
+    assert net(images).shape == (2, 10)
+    first = net.maps[0](images[:, None])
+    images[:, 20, 20] += 1
+    moved = (net.maps[0](images[:, None]) - first).abs().amax((0, 1)) > 0
+    assert moved.sum() <= 4 and moved[9:11, 9:11].any()  # 3 x 3 pixels, stride 2
+
+
+def test_the_chapter_teaches_the_same_patches():
+    from teaching import taught
+
+    images = torch.randn(2, 6, 6)
+    assert torch.equal(taught("05f_beyond", "patches")(images, 3), vision.patches(images, 3))
