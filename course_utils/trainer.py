@@ -66,7 +66,7 @@ class Shape:
     block: int = 32  # centres of a block
     shared: int = 32  # negatives drawn for a block
     batch: int = 32  # most blocks of one update; fewer where that would spoil the vectors
-    steps_at_once: float = 4.5  # rate times the steps of a row in one update; see stable_batch
+    steps_at_once: float = 2.0  # rate times the steps of a row in one update; see stable_batch
     piece: int = 50_000  # tokens laid out at a time; progress and checkpoints between
 
 
@@ -174,6 +174,7 @@ class Run:
         self.ids = torch.as_tensor(corpus.ids.astype(np.int64))
         self.offsets = corpus.offsets
         self.pieces = cut(corpus.offsets, shape.piece)
+        self.workers, self.noise = workers, noise_distribution(corpus.counts)
         self.batch = stable_batch(corpus.counts, settings, shape, workers)
         self.done = (0, 0)  # epochs finished, pieces finished in the next
         self.checkpoint: Path | None = None
@@ -238,17 +239,24 @@ def stable_batch(
     noise. In skip-gram a word is asked for by each of its contexts, and the windows draw
     c' = 1 to c places on each side: :math:`s = c + 1` on average. CBoW asks for a word
     once, for the mean of its contexts: :math:`s = 1`. Rate times the number of steps is
-    kept below ``shape.steps_at_once``. On Wikipedia and 20 Newsgroups (window 5, rate
-    0.025) vectors were the same with 1 and with 4 of it, lost accuracy at 7 and grew
-    without end from 9 on. At high rates large updates cost skip-gram accuracy below it too,
-    so a comparison of models fixes a small ``shape.batch`` for both. Workers do not see
-    each other's update in progress, so their batches count together.
+    kept below ``shape.steps_at_once``, in the corpus and in each piece of it: a page that
+    says one word again and again has its own busiest row. On Wikipedia and 20 Newsgroups
+    (window 5, rate 0.025) vectors were the same with 1 and with 2 of it; with 3 some rare
+    words of such pages grew long, from 7 on all vectors lost accuracy. At high rates large
+    updates cost skip-gram accuracy below it too, so a comparison of models fixes a small
+    ``shape.batch`` for both. Workers do not see each other's update in progress, so their
+    batches count together.
     """
     kept = counts * keep_probability(counts, settings.subsample)
-    f, q = kept / kept.sum(), noise_distribution(counts)
+    return _fitting(kept, noise_distribution(counts), settings, shape, workers)
+
+
+def _fitting(kept, q, settings: Settings, shape: Shape, workers: int) -> int:
+    """Blocks of one update for a text in which each type is kept so often (N)."""
     reach = settings.window + 1 if settings.model == "skip-gram" else 1
-    steps = reach * (f + settings.negatives * q).max() * settings.rate
-    return max(1, min(shape.batch, int(shape.steps_at_once / (steps * shape.block * workers))))
+    busiest = (kept / kept.sum() + settings.negatives * q).max()
+    steps = reach * busiest * settings.rate * shape.block * workers  # of one block
+    return max(1, min(shape.batch, int(shape.steps_at_once / steps)))
 
 
 def cut(offsets: np.ndarray, size: int) -> list[tuple[int, int]]:
@@ -273,15 +281,19 @@ def batches(run: Run, epoch: int, piece: int):
     lengths = torch.as_tensor(np.diff(run.offsets[first : last + 1])).to(run.device)
     sentence = torch.repeat_interleave(torch.arange(last - first, device=run.device), lengths)
     kept = torch.rand(len(ids), generator=rng, device=run.device) < run.keep[ids]
-    line = blocks.lay_out(ids[kept], sentence[kept], s.window, pad, shape.block)
-    n = len(line)
+    ids = ids[kept]
+    line = blocks.lay_out(ids, sentence[kept], s.window, pad, shape.block)
+    n, batch = len(line), run.batch
+    if len(ids):  # a page of one word, again and again, needs smaller updates
+        here = torch.bincount(ids, minlength=pad).cpu().numpy()
+        batch = min(batch, _fitting(here, run.noise, s, shape, run.workers))
     line = line[torch.randperm(n, generator=rng, device=run.device)]  # (n, b + 2w)
     radius = torch.randint(
         1, s.window + 1, (n, shape.block), generator=rng, device=run.device
     )
     radius *= line[:, s.window : s.window + shape.block] != pad
     negatives = run.table.draw((n, shape.shared), rng)
-    chunk = max(run.batch, 64 // run.batch * run.batch)  # small batches: bands of many
+    chunk = max(batch, 64 // batch * batch)  # small batches: bands of many
     for at in range(0, n, chunk):
         whole = blocks.Blocks(*(t[at : at + chunk] for t in (line, radius, negatives)))
         band = blocks.bands(whole.line, whole.radius, pad, run.bands)
@@ -289,8 +301,8 @@ def batches(run: Run, epoch: int, piece: int):
         if s.model == "cbow":
             band, count = band / count.clamp(min=1), (count > 0).to(band.dtype)
         count.mul_(s.negatives / shape.shared)
-        for i in range(0, len(whole.line), run.batch):
-            cut_out = slice(i, i + run.batch)
+        for i in range(0, len(whole.line), batch):
+            cut_out = slice(i, i + batch)
             part = blocks.Blocks(*(t[cut_out] for t in whole))
             yield part, band[cut_out], count[cut_out], (at + i) / n
 
