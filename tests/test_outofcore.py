@@ -126,6 +126,7 @@ def test_a_corpus_and_a_matrix_larger_than_the_memory_limit(tmp_path):
     assert path.stat().st_size > 1.2 * limit
     assert 8 * len(vocabulary) ** 2 > 1.05 * limit
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    env |= {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}  # no hidden reserve
     done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path), str(limit)],
                           env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
