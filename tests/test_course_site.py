@@ -197,6 +197,13 @@ def test_practical_sessions_are_listed_and_can_be_fetched(site):
     assert not list(site.rglob("master*")), "a master is on the site"
 
 
+def test_a_page_with_a_formula_loads_what_shows_it(site):
+    for page in site.rglob("*.html"):
+        found = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+        if found.select(".math"):
+            assert found.select("script[src*=mathjax]"), page.name
+
+
 def test_the_schedule_has_times_and_links(site):
     first = soup(site, "book/index.html").select_one(".course-schedule > li")
     links = {a.contents[0]: a["href"] for a in first.select(".course-door")}

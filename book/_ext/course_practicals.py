@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from course_generated import Generated, raw
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
 from course_utils.authoring.project import address
@@ -33,8 +34,9 @@ class PracticalSessions(Generated):
             self.env.note_dependency(str(path))
             notebook = json.loads(path.read_text(encoding="utf-8"))
             facts = notebook["metadata"]["course"]
-            html = self.facts(facts, path, address(root)) + goals(notebook)
-            found.append(self.section(facts["title"], path.stem, raw(html)))
+            size = raw(self.facts(facts, path, address(root)))
+            aims = self.parsed(goals(notebook), str(path))
+            found.append(self.section(facts["title"], path.stem, size, *aims))
         return found or [nodes.paragraph("", "No session is written yet.")]
 
     def facts(self, facts: dict, path: Path, url: str) -> str:
@@ -58,52 +60,26 @@ class PracticalSessions(Generated):
             f"<details><summary>The questions</summary><ol>{questions}</ol></details>"
         )
 
+    def parsed(self, lines: list[str], source: str) -> list[nodes.Node]:
+        """Markdown as nodes, so that the page loads what its formulas need."""
+        made = nodes.Element()
+        self.state.nested_parse(StringList(lines, source), 0, made)
+        return made.children
+
     def file(self, path: Path) -> str:
         page = self.env.app.builder.get_target_uri(self.env.docname)
         return "../" * page.count("/") + f"practicals/{path.name}"
 
 
-def goals(notebook: dict) -> str:
-    """The objectives of a session, as a list."""
+def goals(notebook: dict) -> list[str]:
+    """The objectives of a session: lines of Markdown."""
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         if source.startswith("## Objectives"):
-            section = source.split("\n## ")[0]
-            items = [
-                " ".join(item.split()) for item in section.split("\n- ")[1:]
-            ]
-            listed = "".join(f"<li>{plain(item)}</li>" for item in items)
-            return f"<p>After it, students can</p><ul>{listed}</ul>"
-    return ""
-
-
-def plain(text: str) -> str:
-    """Inline Markdown of an objective as HTML: code, emphasis and formulas."""
-    pieces = escape(text.split("\n\n")[0]).split("`")
-    made = "".join(
-        f"<code>{piece}</code>" if odd % 2 else formulas(piece) for odd, piece in enumerate(pieces)
-    )
-    return made
-
-
-def formulas(text: str) -> str:
-    """``$x$`` as MathJax takes it on the site; ``*x*`` as emphasis."""
-    pieces = text.split("$")
-    if len(pieces) % 2 == 0:
-        return text
-    return "".join(
-        f'<span class="math notranslate nohighlight">\\({piece}\\)</span>' if odd % 2
-        else emphasised(piece)
-        for odd, piece in enumerate(pieces)
-    )
-
-
-def emphasised(text: str) -> str:
-    """``*x*`` as emphasis."""
-    pieces = text.split("*")
-    if len(pieces) % 2 == 0:
-        return text
-    return "".join(f"<em>{p}</em>" if odd % 2 else p for odd, p in enumerate(pieces))
+            items = source.split("\n## ")[0].split("\n- ")[1:]
+            return ["After it, students can", "",
+                    *("- " + " ".join(item.split("\n\n")[0].split()) for item in items)]
+    return []
 
 
 def copy(app: Sphinx, error: Exception | None) -> None:
