@@ -41,7 +41,7 @@ async function open(browser, options = {}) {
 async function ready(page) {
   await page.waitForLoadState("load");
   if (await page.$(".math")) {
-    await page.waitForFunction(() => window.MathJax?.startup?.promise, null, { timeout: 20000 });
+    await page.waitForFunction(() => window.MathJax?.startup?.promise, null, { timeout: 60000 });
     await page.evaluate(() => window.MathJax.startup.promise);
   }
 }
