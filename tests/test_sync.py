@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from tinycourse import PIXEL, code, figure, make, page, store
 
-from course_utils.authoring import colab, executing, notebook, prime, results, sync
+from course_utils.authoring import colab, executing, notebook, pages, prime, results, sync
 from course_utils.authoring.project import CourseError
 
 SCORE = (
@@ -420,6 +420,22 @@ def test_on_colab_without_address_and_wheel_it_says_what_to_do(tmp_path, shell, 
     assert isinstance(result.error_in_exec, FileNotFoundError)
     assert "Upload the wheel that `make wheel` builds" in str(result.error_in_exec)
     assert shell.asked == []
+
+
+def test_on_colab_a_page_can_ask_for_one_more_package(shell, on_colab):
+    shell.run_cell(colab.install_cell(ADDRESS, ["one", "two"])).raise_error()
+    assert shell.asked[1:] == ["install -q one two"]
+
+
+def test_the_header_names_the_packages_of_a_page(tmp_path):
+    make(tmp_path, n01_demo=BODY)
+    path = tmp_path / "notebooks" / "01_demo.md"
+    text = path.read_text()
+    path.write_text(text.replace("---\njupytext", "---\npackages: [one]\njupytext", 1))
+    assert pages.read(path).packages == ("one",)
+    path.write_text(text.replace("---\njupytext", "---\npackages: one\njupytext", 1))
+    with pytest.raises(CourseError, match="packages: expected a list"):
+        pages.read(path)
 
 
 @pytest.mark.parametrize("address", ["", ADDRESS])

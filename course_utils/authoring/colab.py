@@ -7,6 +7,8 @@ never from a package index, where the name might belong to someone else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 TAGS = ["colab-setup", "remove-cell"]
 
 FROM_ADDRESS = """\
@@ -35,7 +37,11 @@ if "google.colab" in sys.modules:
 """
 
 
-def install_cell(address: str) -> str:
-    """Source of the install cell for this public address (an empty string: none yet)."""
+def install_cell(address: str, packages: Sequence[str] = ()) -> str:
+    """Source of the install cell for this public address (an empty string: none yet).
+
+    `packages` are what one page needs beside the rest, by their names on the package index.
+    """
     template = FROM_ADDRESS.replace("{address}", address) if address else FROM_WHEEL
-    return template.rstrip("\n")
+    more = f"    %pip install -q {' '.join(packages)}" if packages else ""
+    return (template + more).rstrip("\n")

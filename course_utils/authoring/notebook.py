@@ -76,7 +76,8 @@ def _with_install_cell(
             f"[Open in Colab]({course.colab_address(page.stem)})"
         )
     install = _new(
-        "code", colab.install_cell(course.address), tags=colab.TAGS, generated=True
+        "code", colab.install_cell(course.address, page.packages), tags=colab.TAGS,
+        generated=True,
     )
     return [
         _new("markdown", title),

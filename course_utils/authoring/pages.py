@@ -64,6 +64,7 @@ class Page:
     digest: str
     kernelspec: dict = field(hash=False)
     cells: tuple[Cell, ...]
+    packages: tuple[str, ...] = ()  # that Colab installs for this page; `packages:` on top
 
     @property
     def stem(self) -> str:
@@ -115,7 +116,11 @@ def read(path: Path) -> Page:
     kernelspec = dict(notebook.metadata.get("kernelspec", {}))
     if kernelspec.get("name") != "python3":
         raise CourseError(f"{path}: expected the kernel python3. The header is:\n{HEADER}")
-    return Page(path, hashlib.sha1(text.encode()).hexdigest(), kernelspec, cells)
+    packages = notebook.metadata.get("packages", [])
+    if not isinstance(packages, list) or not all(isinstance(p, str) for p in packages):
+        raise CourseError(f"{path}: packages: expected a list of names, got {packages!r}.")
+    digest = hashlib.sha1(text.encode()).hexdigest()
+    return Page(path, digest, kernelspec, cells, tuple(packages))
 
 
 def _cell(cell, start: int, lines: list[str], path: Path) -> Cell:

@@ -170,9 +170,7 @@ def colab_address(master: Master) -> str:
 
 
 def _install(master: Master) -> NotebookNode:
-    source = colab.install_cell(master.course.address)
-    if master.settings.packages:
-        source += f"\n    %pip install -q {' '.join(master.settings.packages)}"
+    source = colab.install_cell(master.course.address, master.settings.packages)
     cell = nbformat.v4.new_code_cell(source)
     cell.metadata = nbformat.from_dict({"tags": colab.TAGS, "course": {"generated": True}})
     return cell
