@@ -52,13 +52,21 @@ def _add(image: np.ndarray, quarter: int, rng: np.random.Generator):
     half, (h, w), kind = S // 2, rng.integers(6, 11, 2), int(rng.integers(len(SHAPES)))
     y = quarter // 2 * half + rng.integers(0, half - h + 1)
     x = quarter % 2 * half + rng.integers(0, half - w + 1)
+    image[y : y + h, x : x + w] += stencil(kind, h, w).astype(np.float32)
+    return kind, np.array([x + w / 2, y + h / 2, w, h], dtype=np.float32) / S
+
+
+def stencil(kind: int, h: int, w: int) -> np.ndarray:
+    """The pixels of a shape that fills a box of h x w pixels, (h, w) bool.
+
+    >>> stencil(SHAPES.index("cross"), 3, 3).astype(int).tolist()
+    [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+    """
     v, u = np.mgrid[0:h, 0:w]
     v, u = (2 * v + 1) / h - 1, (2 * u + 1) / w - 1  # -1 to 1 inside the box
-    form = (
-        np.ones((h, w)), u**2 + v**2 <= 1.0, (abs(u) < 0.35) | (abs(v) < 0.35)
-    )[kind]
-    image[y : y + h, x : x + w] += form.astype(np.float32)
-    return kind, np.array([x + w / 2, y + h / 2, w, h], dtype=np.float32) / S
+    if kind == 0:
+        return np.ones((h, w), dtype=bool)
+    return u**2 + v**2 <= 1.0 if kind == 1 else (abs(u) < 0.35) | (abs(v) < 0.35)
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:

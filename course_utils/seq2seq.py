@@ -54,13 +54,15 @@ class AdditiveAttention(nn.Module):
     Parameters
     ----------
     H, A : int
-        Size of the decoder's state, and of the hidden layer. Encoder states have 2H.
+        Size of the state that asks, and of the hidden layer.
+    D : int, optional
+        Size of what is looked at: 2H, the states of both directions, unless it is given.
     """
 
-    def __init__(self, H: int, A: int) -> None:
+    def __init__(self, H: int, A: int, *, D: int | None = None) -> None:
         super().__init__()
         self.W_a = nn.Linear(H, A, bias=False)
-        self.U_a = nn.Linear(2 * H, A, bias=False)
+        self.U_a = nn.Linear(2 * H if D is None else D, A, bias=False)
         self.v_a = nn.Parameter(torch.empty(A).uniform_(-1, 1) / math.sqrt(A))
 
     def forward(self, s: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
