@@ -1,22 +1,29 @@
-"""Time our GloVe trainer against Stanford's C program, on the same counts, in turn.
+"""Time our GloVe trainer against two compiled programs, on the same counts, in turn.
 
-    python benchmarks/glove.py [--glove FOLDER] [--threads 2] [--rounds 5] [--epochs 5] [--store]
+    python benchmarks/glove.py [--glove FOLDER] [--sources TEXT] [--wheel FOLDER]
+                               [--threads 2] [--rounds 5] [--epochs 5] [--store]
 
-FOLDER holds Stanford's compiled `glove`. To build it, in the `src` folder of the sources of
-Stanford's GloVe:
+``--glove``: FOLDER holds Stanford's compiled `glove`. To build it, in the folder of the
+sources of Stanford's GloVe (add common.c where there is one):
 
-    gcc glove.c common.c -o glove -lm -pthread -O3 -march=native -funroll-loops
+    gcc glove.c -o glove -lm -pthread -O3 -march=native -funroll-loops
 
-Without it only our own figures are printed. Counts: the Wikipedia sample, window 10,
-weight 1 / distance, both sides; dimension 100, x_max 10, alpha 0.75, eta 0.05. The C
-program reads the pairs from a shuffled file, once an epoch, as it always does; its time is
-that of (epochs + 1) epochs minus that of 1, so its start does not count. Ours is the time
-of the epochs; sorting the pairs before them is printed beside it (the C side needs
-Stanford's `shuffle` for that, which is not timed).
+TEXT says which sources these were; it is stored with the figures. ``--wheel``: FOLDER
+holds bicleaner-ai-glove, from ``pip install --target FOLDER bicleaner-ai-glove``. Without
+the two only our own figures are printed. Counts: the Wikipedia sample, window 10, weight
+1 / distance, both sides; dimension 100, x_max 10, alpha 0.75, eta 0.05.
 
-The loss is the mean over pairs of f diff^2 / 2, summed up while an epoch runs, on both
-sides. Stanford's newer sources leave eta out of the step of the biases; ours follows the
-formula of the older ones and of the paper, so the losses are near each other, not equal.
+Stanford's program reads the pairs from a shuffled file, once an epoch, as it always does;
+its time is that of (epochs + 1) epochs minus that of 1, so its start does not count. Ours
+is the time of the epochs; sorting the pairs before them is printed beside it (the C side
+needs Stanford's `shuffle` for that, which is not timed). The wheel's time is that of its
+epochs and of the shuffles between them.
+
+The loss is the mean over pairs of f diff^2 / 2, summed up while an epoch runs, for us and
+for Stanford's. Its newer sources leave eta out of the step of the biases; ours follows the
+formula of the older ones (up to 2019) and of the paper. The wheel keeps one vector and one
+bias for a word, half the numbers, so its loss (of the trained vectors) is another model's:
+only its speed is compared.
 
 Contenders run in turn within each round; the figure is the median over rounds of the
 ratio of speeds, with its quartiles. ``--store`` writes ``benchmarks/results/glove.json``.
@@ -95,19 +102,42 @@ def stanford(program: Path, folder: Path, epochs: int) -> tuple[float, float]:
     return seconds, float(costs[-1])
 
 
+def wheel(folder: Path, X, epochs: int, seed: int) -> dict:
+    """Seconds of the epochs of bicleaner-ai-glove, and the loss of what it learned."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    from glove.glove_cython import fit_vectors  # the wheel's, not this file
+
+    X, rng, D = X.tocoo(), np.random.default_rng(seed), COMMON["dimension"]
+    i, j = X.row.astype(np.int32), X.col.astype(np.int32)
+    w, b = (rng.random((X.shape[0], D)) - 0.5) / D, np.zeros(X.shape[0])
+    squares, order = (np.ones_like(w), np.ones_like(b)), np.arange(X.nnz, dtype=np.int32)
+    start = time.perf_counter()
+    for _ in range(epochs):
+        rng.shuffle(order)
+        fit_vectors(w, squares[0], b, squares[1], i, j, X.data, order, COMMON["eta"],
+                    COMMON["x_max"], COMMON["alpha"], 10.0, THREADS)
+    seconds = time.perf_counter() - start
+    model = glove.Glove(*map(torch.from_numpy, (w, w, b, b)), {})
+    i, j, x = glove.pairs(X, dtype=torch.float64)
+    settings = glove.Settings(x_max=COMMON["x_max"], alpha=COMMON["alpha"])
+    return {"seconds": seconds, "loss": float(glove.loss(model, i, j, x, settings)) / 2 / X.nnz}
+
+
 def summary(ratios) -> dict:
     quartiles = np.percentile(ratios, [25, 50, 75])
     return dict(zip(("q1", "median", "q3"), quartiles.round(3).tolist()))
 
 
-def measure(X, program: Path | None, rounds: int, epochs: int) -> dict:
+def measure(X, program: Path | None, folder_of_wheel: Path | None, rounds: int,
+            epochs: int) -> dict:
     """Speeds in millions of non-zeros a second, and their ratios to the C program's."""
     settings = {
         name: glove.Settings(**COMMON, epochs=epochs, accumulator=name)
         for name in glove.ACCUMULATORS
     }
     runs = {name: [] for name in settings}
-    theirs, losses = [], []
+    theirs, losses, others = [], [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pairs(X, folder)
@@ -119,6 +149,8 @@ def measure(X, program: Path | None, rounds: int, epochs: int) -> dict:
                 whole, loss = stanford(program, folder, epochs + 1)
                 theirs.append(whole - first)
                 losses.append(stanford(program, folder, epochs)[1] if not losses else losses[0])
+            if folder_of_wheel is not None:
+                others.append(wheel(folder_of_wheel, X, epochs, seed))
     work = X.nnz * epochs / 1e6
     result = {"nonzeros": X.nnz, "types": X.shape[0], "epochs": epochs, "contenders": {}}
     for name, found in runs.items():
@@ -131,10 +163,17 @@ def measure(X, program: Path | None, rounds: int, epochs: int) -> dict:
         if theirs:
             line["speed_against_stanford"] = summary(np.array(theirs) / seconds)
             line["loss_against_stanford"] = round(line["loss"] / losses[0] - 1, 4)
+        if others:
+            line["speed_against_wheel"] = summary([f["seconds"] for f in others] / seconds)
         result["contenders"][name] = line
     if theirs:
         result["stanford"] = {
             "million_nonzeros_per_second": summary(work / np.array(theirs)), "loss": losses[0],
+        }
+    if others:
+        result["wheel"] = {
+            "million_nonzeros_per_second": summary(work / np.array([f["seconds"] for f in others])),
+            "loss_of_its_own_model": round(float(np.mean([f["loss"] for f in others])), 5),
         }
     return result
 
@@ -167,15 +206,24 @@ def report(results: dict) -> None:
                       f"higher: {'met' if met else 'NOT met'}" if name == "row" else ""
             print(f"  speed / Stanford's {r['median']:.2f} [{r['q1']:.2f}, {r['q3']:.2f}], "
                   f"loss {loss:+.1%}{verdict}")
+        if "speed_against_wheel" in line:
+            r = line["speed_against_wheel"]
+            print(f"  speed / the wheel's {r['median']:.2f} [{r['q1']:.2f}, {r['q3']:.2f}]")
     if "stanford" in found:
         speed = found["stanford"]["million_nonzeros_per_second"]
         print(f"Stanford's glove, {THREADS} threads: {speed['median']:.2f} M non-zeros/s "
               f"[{speed['q1']:.2f}, {speed['q3']:.2f}], loss {found['stanford']['loss']:.4f}")
+    if "wheel" in found:
+        speed, loss = found["wheel"].values()
+        print(f"bicleaner-ai-glove, {THREADS} threads: {speed['median']:.2f} M non-zeros/s "
+              f"[{speed['q1']:.2f}, {speed['q3']:.2f}], one vector a word, loss {loss:.4f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--glove", type=Path, help="folder of Stanford's compiled programs")
+    parser.add_argument("--sources", default="not said", help="which sources these were")
+    parser.add_argument("--wheel", type=Path, help="folder with bicleaner-ai-glove")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5)
@@ -190,7 +238,9 @@ def main() -> None:
     X = cooccurrence(corpus.ids, len(corpus.vocabulary), offsets=corpus.offsets,
                      window=WINDOW, weighting="distance")
     results = {"machine": machine(), "rounds": options.rounds, "window": WINDOW, **COMMON,
-               "glove": measure(X, program, options.rounds, options.epochs)}
+               "glove": measure(X, program, options.wheel, options.rounds, options.epochs)}
+    if program is not None:
+        results["glove"]["stanford"]["sources"] = options.sources
     report(results)
     if options.store:
         RESULTS.parent.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """GloVe, trained on all counts of a corpus: the steps of `glove`, fast.
 
-Introduced in chapter 4. Adds to `glove`: batches that know beforehand which of their pairs
-share a word, so that gradients are summed by word instead of scattered pair by pair, and
-the loop over epochs, with checkpoints.
+Introduced in chapter 4. Adds to `glove`: batches in the form of sparse matrices, so that
+inner products are taken only where there is a count, gradients are summed by word instead
+of scattered pair by pair, and the loop over epochs, with checkpoints.
 
 Letters: N vocabulary, D dimensions, B pairs of a batch, U distinct words of a batch.
 """
@@ -10,6 +10,7 @@ Letters: N vocabulary, D dimensions, B pairs of a batch, U distinct words of a b
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,23 +44,36 @@ class Side:
             per_sample_weights=factors.index_select(0, self.order),
         )
 
+    def add(self, table: torch.Tensor, rows: torch.Tensor) -> None:
+        """Add one row a word (U, D) to the table (N, D)."""
+        table.scatter_add_(0, self.words[:, None].expand_as(rows), rows)
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs, and both sides of them."""
+    """Pairs, sorted by their row: the stored cells of a sparse matrix (N, N)."""
 
-    i: torch.Tensor  # (B,) rows of X
+    i: torch.Tensor  # (B,) rows of X, rising
     j: torch.Tensor  # (B,) columns
-    log_x: torch.Tensor  # (B,)
+    log_x: torch.Tensor  # sparse (N, N), B cells: ln X where the batch has a pair
     f: torch.Tensor  # (B,) weights
     rows: Side
     columns: Side
 
     @classmethod
-    def of(cls, i, j, x, settings: Settings) -> Batch:
+    def of(cls, i, j, x, settings: Settings, n_vocab: int) -> Batch:
         """Sort and mark the pairs once; every epoch uses the batch again."""
+        order = i.argsort(stable=True)
+        i, j, x = i[order], j[order], x[order]
+        ends = torch.bincount(i, minlength=n_vocab).cumsum(0)
+        starts = torch.cat([ends.new_zeros(1), ends])
+        log_x = _sparse(starts.int(), j.int(), x.log())
         f = weight(x, settings.x_max, settings.alpha)
-        return cls(i, j, x.log(), f, Side.of(i, j), Side.of(j, i))
+        return cls(i, j, log_x, f, Side.of(i, j), Side.of(j, i))
+
+    def matrix(self, values: torch.Tensor) -> torch.Tensor:
+        """Values (B,) in the cells of the batch: sparse (N, N)."""
+        return _sparse(self.log_x.crow_indices(), self.log_x.col_indices(), values)
 
 
 def batches(
@@ -68,42 +82,62 @@ def batches(
     """All pairs in random order, cut into batches that every epoch takes in this order."""
     i, j, x = pairs(X, dtype=dtype)
     order = torch.randperm(len(x), generator=generator)
-    order = order.split(settings.batch)
-    kept = [part[i[part].argsort(stable=True)] for part in order]  # rows rise: fewer misses
     return [
-        Batch.of(i[p].to(device), j[p].to(device), x[p].to(device), settings) for p in kept
+        Batch.of(i[p].to(device), j[p].to(device), x[p].to(device), settings, X.shape[0])
+        for p in order.split(settings.batch)
     ]
 
 
 @torch.no_grad()
 def fast_step(model: Glove, batch: Batch, settings: Settings) -> torch.Tensor:
-    """What `glove.adagrad_step` does, to rounding, without scattering pair by pair.
+    r"""What `glove.adagrad_step` does, to rounding, with sparse matrices.
+
+    .. math:: E = W \tilde W^\top + b \mathbf 1^\top + \mathbf 1 \tilde b^\top - \ln X
+              \text{ in the cells of the batch}, \quad G = \eta f(X) \odot E, \quad
+              W \leftarrow W - H^{-1/2} G \tilde W
 
     Returns the sum of f diff^2 / 2 as a tensor, so that a GPU need not wait.
     """
-    by_row = settings.accumulator == "row"
-    w_i = model.w.index_select(0, batch.i)  # (B, D)
-    w_j = model.w_tilde.index_select(0, batch.j)  # (B, D)
-    lengths = [torch.linalg.vector_norm(v, dim=1) if by_row else None for v in (w_i, w_j)]
+    products = torch.sparse.sampled_addmm(batch.log_x, model.w, model.w_tilde.t(), beta=-1)
     b = model.b.index_select(0, batch.i) + model.b_tilde.index_select(0, batch.j)
-    diff = w_i.mul_(w_j).sum(dim=1) + b - batch.log_x  # (B,)
-    g = settings.eta * batch.f * diff
-    sides = (
-        ("w", batch.rows, batch.i, model.w_tilde, lengths[1]),
-        ("w_tilde", batch.columns, batch.j, model.w, lengths[0]),
-    )
-    found = [
-        (name, side.words, side.sums(g, v), _squares(model.squares[name], side, at, g, v, r))
-        for name, side, at, v, r in sides
-    ]  # all from before the step
-    found += [("b", batch.i, g, g * g), ("b_tilde", batch.j, g, g * g)]
-    for name, at, total, square in found:
+    diff = products.values() + b  # (B,)
+    g = -settings.eta * batch.f * diff
+    move = _by_row if settings.accumulator == "row" else _by_element
+    move(model, batch, g)
+    for name, at in (("b", batch.i), ("b_tilde", batch.j)):
         h = model.squares[name]
-        root = h.index_select(0, at).sqrt_()
-        root = root[:, None] if total.ndim > root.ndim else root
-        getattr(model, name).index_add_(0, at, total / root, alpha=-1)
-        h.index_add_(0, at, square)
+        getattr(model, name).index_add_(0, at, g * h.rsqrt().index_select(0, at))
+        h.index_add_(0, at, g * g)
     return (batch.f * diff * diff).sum() / 2
+
+
+def _by_row(model: Glove, batch: Batch, g: torch.Tensor) -> None:
+    """Move the vectors by g (B,); each keeps one sum, of its gradients' mean square."""
+    w, w_tilde, h = model.w, model.w_tilde, model.squares
+    mean = [torch.linalg.vector_norm(v, dim=1).square_() / v.shape[1] for v in (w, w_tilde)]
+    by_row, by_column = (
+        g * h[name].rsqrt().index_select(0, at)
+        for name, at in (("w", batch.i), ("w_tilde", batch.j))
+    )
+    change = batch.columns.sums(by_column, w)  # (U, D), before w moves
+    w.addmm_(batch.matrix(by_row), w_tilde)
+    batch.columns.add(w_tilde, change)
+    for name, at, other, squares in (
+        ("w", batch.i, batch.j, mean[1]), ("w_tilde", batch.j, batch.i, mean[0])
+    ):
+        h[name].index_add_(0, at, g * g * squares.index_select(0, other))
+
+
+def _by_element(model: Glove, batch: Batch, g: torch.Tensor) -> None:
+    """Move the vectors by g (B,); every element keeps a sum of its own."""
+    sides = ("w", batch.rows, model.w_tilde), ("w_tilde", batch.columns, model.w)
+    found = [
+        (name, side, side.sums(g, v), side.sums(g * g, v * v)) for name, side, v in sides
+    ]  # all from before the step
+    for name, side, total, square in found:
+        h = model.squares[name]
+        side.add(getattr(model, name), total.div_(h.index_select(0, side.words).sqrt_()))
+        side.add(h, square)
 
 
 def train(
@@ -162,12 +196,12 @@ def train(
     return model
 
 
-def _squares(h, side: Side, at, g, vectors, length) -> torch.Tensor:
-    """What the sums of squares of a side's words grow by: (U,) or (U, D)."""
-    if h.ndim == 2:
-        return side.sums(g * g, vectors * vectors)
-    mean = (g * length).square_() / vectors.shape[1]  # (B,) mean square of g v
-    return torch.zeros_like(h).index_add_(0, at, mean).index_select(0, side.words)
+def _sparse(starts, columns, values) -> torch.Tensor:
+    """A square matrix of compressed rows; torch says once that this form is young."""
+    shape = (len(starts) - 1,) * 2
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse")
+        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
 
 
 def _fits(model: Glove, n_vocab: int, settings: Settings) -> None:
