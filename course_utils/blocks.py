@@ -2,9 +2,12 @@ r"""Negative sampling in blocks: many pairs in one small matrix product.
 
 Introduced in chapter 3, section "A trainer". The words of a text are laid on one line;
 a block is b neighbouring positions, with w more on each side. All pairs of a block are
-entries of one product of b centres with b + 2w contexts, and all its centres share N
-negatives, each with weight K c_i / N for a centre with c_i contexts. So the expected
+entries of one product of b centres with b + 2w contexts, and all its centres share J
+negatives, each with weight K c_i / J for a centre with c_i contexts. So the expected
 gradient is that of K negatives for each pair. `word2vec.NegativeSampling` is the oracle.
+
+All gradients of an update are taken at the same weights. A row that would make too many
+such steps at once makes fewer, see `damping`.
 """
 
 from __future__ import annotations
@@ -15,11 +18,14 @@ import torch
 from torch import Tensor
 
 
+BOUND = 4.0  # of rate times the steps that a row makes in one update
+
+
 class Blocks(NamedTuple):
     """n blocks of b positions; pad positions hold the id N, one past the vocabulary.
 
     ``line`` (n, b + 2w): ids of the positions and their halo; ``radius`` (n, b): the
-    window of each centre, 0 on pads; ``negatives`` (n, M).
+    window of each centre, 0 on pads; ``negatives`` (n, J).
     """
 
     line: Tensor
@@ -70,13 +76,38 @@ def add_rows(table: Tensor, ids: Tensor, rows: Tensor) -> None:
     table.scatter_add_(0, ids[:, None].expand(-1, D), rows.view(-1, D))
 
 
+def damping(n_rows: int, ids: Tensor, steps: Tensor, rate: float, bound: float) -> Tensor:
+    r"""Factors that keep rate times the steps of a row within a bound, for each of `ids`.
+
+    .. math:: d_j = \min\left(1, \frac{B}{\eta s_j}\right), \qquad
+              s_j = \sum_{m : \, \mathrm{id}_m = j} \mathrm{steps}_m
+
+    A row makes :math:`s_j` logistic steps from one place. The curvature of their sum is at
+    most :math:`s_j \|x\|^2 / 4`, x the longest vector on the other side, so a step of
+    length :math:`\eta` cannot overshoot while :math:`\eta s_j \le 8 / \|x\|^2`. All of
+    a row's gradients shrink alike: where it comes to rest does not change.
+
+    Parameters
+    ----------
+    ids, steps : Tensor, shape (m,)
+        Ids repeat; steps are weights of pairs, not negative.
+
+    >>> ids, steps = torch.tensor([0, 1, 0]), torch.tensor([3.0, 1.0, 5.0])
+    >>> damping(2, ids, steps, rate=0.5, bound=1.0).tolist()
+    [0.25, 1.0, 0.25]
+    """
+    total = steps.new_zeros(n_rows).index_add_(0, ids, steps)  # (n_rows)
+    return (bound / (rate * total)).clamp_(max=1).index_select(0, ids)
+
+
 def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Tensor,
-                   rate: float) -> None:
-    r"""One step of SGD on a batch of blocks, in place.
+                   rate: float, bound: float = BOUND) -> None:
+    r"""One step of SGD on a batch of blocks, in place, busy rows damped.
 
     .. math::
-        G = -\eta \, [\, M \odot (\sigma(S_c) - 1), \; \tfrac{K c_i}{N} \sigma(S_n) \,],
-        \quad S = V U^\top, \quad \Delta V = G U, \quad \Delta U = G^\top V
+        G = -\eta \, [\, M \odot (\sigma(S_c) - 1), \; \tfrac{K c_i}{J} \sigma(S_n) \,],
+        \quad S = V U^\top, \quad \Delta V = d_V \odot G U,
+        \quad \Delta U = d_U \odot G^\top V
 
     Parameters
     ----------
@@ -85,47 +116,60 @@ def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight
     band : Tensor, shape (n, b, b + 2w)
         M, see `bands`.
     weight : Tensor, shape (n, b, 1)
-        K / N times the number c_i of contexts of each centre; N negatives in a block.
+        K / J times the number c_i of contexts of each centre; J negatives in a block.
+    bound : float
+        Of `damping`; infinity for plain SGD.
     """
     n, length = batch.line.shape
-    b, D = batch.radius.shape[1], W.shape[1]
+    b, J, D = batch.radius.shape[1], batch.negatives.shape[1], W.shape[1]
     w = (length - b) // 2
     centre = batch.line[:, w : w + b].reshape(-1)  # (n b)
-    asked = torch.cat([batch.line, batch.negatives], dim=1).view(-1)  # (n (b + 2w + N))
+    asked = torch.cat([batch.line, batch.negatives], dim=1).view(-1)  # (n (b + 2w + J))
     V = W.index_select(0, centre).view(n, b, D)
-    U = W_out.index_select(0, asked).view(n, -1, D)  # (n, b + 2w + N, D)
-    G = torch.bmm(V, U.transpose(1, 2)).sigmoid_()  # (n, b, b + 2w + N)
+    U = W_out.index_select(0, asked).view(n, -1, D)  # (n, b + 2w + J, D)
+    G = torch.bmm(V, U.transpose(1, 2)).sigmoid_()  # (n, b, b + 2w + J)
     G[:, :, :length].sub_(1).mul_(band)
     G[:, :, length:].mul_(weight)
     G.mul_(-rate)
-    add_rows(W, centre, torch.bmm(G, U))
-    add_rows(W_out, asked, torch.bmm(G.transpose(1, 2), V))
+    made = band.sum(2, keepdim=True).add_(weight, alpha=J)  # steps of a centre (n, b, 1)
+    taken = torch.cat([band.sum(1), weight.sum(1).expand(-1, J)], dim=1)  # of U's rows
+    d_V = damping(len(W), centre, made.view(-1), rate, bound).view(n, b, 1)
+    d_U = damping(len(W), asked, taken.view(-1), rate, bound).view(n, 1, -1)
+    add_rows(W, centre, torch.bmm(G * d_V, U))
+    add_rows(W_out, asked, torch.bmm(G.mul_(d_U).transpose(1, 2), V))
 
 
 def cbow_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Tensor,
-              rate: float) -> None:
+              rate: float, bound: float = BOUND) -> None:
     r"""The same for CBoW: h is the mean of the contexts, A the band with rows of sum 1.
 
     .. math::
         H = A V, \quad \delta H_i = (\sigma(H_i U_i) - 1) U_i
-            + \tfrac{K}{N} \sigma(H_i U_n^\top) U_n, \quad \delta V = A^\top \delta H
+            + \tfrac{K}{J} \sigma(H_i U_n^\top) U_n, \quad
+        \Delta V = -\eta \, d_V \odot A^\top \delta H
 
     A centre without context asks nothing: its weight is zero. Parameters as in
-    `skip_gram_step`, with A for `band`, and K / N or 0 for `weight`.
+    `skip_gram_step`, with A for `band`, and K / J or 0 for `weight`.
     """
     n, length = batch.line.shape
-    b, D = batch.radius.shape[1], W.shape[1]
+    b, J, D = batch.radius.shape[1], batch.negatives.shape[1], W.shape[1]
     w = (length - b) // 2
     inputs = batch.line.reshape(-1)  # (n (b + 2w))
     asked = torch.cat([batch.line[:, w : w + b], batch.negatives], dim=1).view(-1)
     V = W.index_select(0, inputs).view(n, length, D)
-    U = W_out.index_select(0, asked).view(n, -1, D)  # (n, b + N, D)
+    U = W_out.index_select(0, asked).view(n, -1, D)  # (n, b + J, D)
     own, noise = U[:, :b], U[:, b:]
+    active = (weight > 0).to(weight.dtype)  # (n, b, 1)
     H = torch.bmm(band, V)  # (n, b, D)
     g = (H * own).sum(2, keepdim=True).sigmoid_().sub_(1)  # (n, b, 1)
-    g.mul_(weight > 0).mul_(-rate)
+    g.mul_(active).mul_(-rate)
     G = torch.bmm(H, noise.transpose(1, 2)).sigmoid_().mul_(weight).mul_(-rate)
     dH = torch.baddbmm(g * own, G, noise)  # (n, b, D)
-    dU = torch.cat([g * H, torch.bmm(G.transpose(1, 2), H)], dim=1)  # (n, b + N, D)
-    add_rows(W, inputs, torch.bmm(band.transpose(1, 2), dH))
-    add_rows(W_out, asked, dU)
+    dV = torch.bmm(band.transpose(1, 2), dH)  # (n, b + 2w, D)
+    dU = torch.cat([g * H, torch.bmm(G.transpose(1, 2), H)], dim=1)  # (n, b + J, D)
+    made = torch.bmm(band.transpose(1, 2), active + J * weight)  # steps of V's rows
+    taken = torch.cat([active[..., 0], weight.sum(1).expand(-1, J)], dim=1)  # of U's
+    d_V = damping(len(W), inputs, made.view(-1), rate, bound).view(n, -1, 1)
+    d_U = damping(len(W), asked, taken.view(-1), rate, bound).view(n, -1, 1)
+    add_rows(W, inputs, dV.mul_(d_V))
+    add_rows(W_out, asked, dU.mul_(d_U))

@@ -32,6 +32,7 @@ from .text import Vocabulary, expect_tokens
 from .wordvectors import WordVectors
 
 LARGEST = 100.0  # of a weight; trained vectors stay below ten
+FEWEST = 16  # updates in a piece of text, so that a short text is not learned in one step
 STEPS = {"skip-gram": blocks.skip_gram_step, "cbow": blocks.cbow_step}
 
 
@@ -65,8 +66,8 @@ class Shape:
 
     block: int = 32  # centres of a block
     shared: int = 32  # negatives drawn for a block
-    batch: int = 32  # most blocks of one update; fewer where that would spoil the vectors
-    steps_at_once: float = 2.0  # rate times the steps of a row in one update; see stable_batch
+    batch: int = 32  # most blocks of one update; fewer in a short text
+    bound: float = blocks.BOUND  # of rate times the steps of a row in one update; see damping
     piece: int = 50_000  # tokens laid out at a time; progress and checkpoints between
 
 
@@ -137,13 +138,13 @@ def train(
     Raises
     ------
     FloatingPointError
-        If the weights stop being finite: the rate, or ``shape.batch``, is too high.
+        If the weights stop being finite: the rate, or ``shape.bound``, is too high.
     """
     corpus = as_corpus(text, min_count=min_count)
     device = torch.device(device)
     if workers < 1 or (workers > 1 and device.type != "cpu"):
         raise ValueError(f"workers: expected 1, or more on a CPU; got {workers} on {device}.")
-    run = Run(corpus, settings, shape, device, workers)
+    run = Run(corpus, settings, shape, device)
     if checkpoint is not None:
         run.attach(Path(checkpoint), resume)
     start = time.perf_counter()
@@ -157,9 +158,7 @@ def train(
 class Run:
     """Weights, text and position of one training: what a checkpoint holds and more."""
 
-    def __init__(
-        self, corpus: Corpus, settings: Settings, shape: Shape, device, workers: int = 1
-    ):
+    def __init__(self, corpus: Corpus, settings: Settings, shape: Shape, device):
         self.settings, self.shape, self.device = settings, shape, device
         N, D = len(corpus.vocabulary), settings.dimension
         rng = torch.Generator().manual_seed(settings.seed)
@@ -174,8 +173,6 @@ class Run:
         self.ids = torch.as_tensor(corpus.ids.astype(np.int64))
         self.offsets = corpus.offsets
         self.pieces = cut(corpus.offsets, shape.piece)
-        self.workers, self.noise = workers, noise_distribution(corpus.counts)
-        self.batch = stable_batch(corpus.counts, settings, shape, workers)
         self.done = (0, 0)  # epochs finished, pieces finished in the next
         self.checkpoint: Path | None = None
         self._identity = _identity(corpus, settings, shape)
@@ -224,39 +221,9 @@ class Run:
         if not bool(max(self.W.abs().max(), self.W_out.abs().max()) < LARGEST):
             raise FloatingPointError(
                 f"training diverged after {self.done[0]} epochs and {self.done[1]} pieces: "
-                f"rate {self.settings.rate} is too high for {self.batch} blocks of "
-                f"{self.shape.block} words an update. Lower the rate or Shape.batch."
+                f"rate {self.settings.rate} is too high for {self.shape.batch} blocks of "
+                f"{self.shape.block} words an update. Lower the rate or Shape.bound."
             )
-
-
-def stable_batch(
-    counts: np.ndarray, settings: Settings, shape: Shape, workers: int = 1
-) -> int:
-    r"""Blocks of one update, so few that the busiest output row stays stable.
-
-    All pairs of an update see the same weights. Of T tokens, row j of W_out receives about
-    :math:`T \, s \, (f_j + K q_j)` steps at once, f the share after subsampling and q the
-    noise. In skip-gram a word is asked for by each of its contexts, and the windows draw
-    c' = 1 to c places on each side: :math:`s = c + 1` on average. CBoW asks for a word
-    once, for the mean of its contexts: :math:`s = 1`. Rate times the number of steps is
-    kept below ``shape.steps_at_once``, in the corpus and in each piece of it: a page that
-    says one word again and again has its own busiest row. On Wikipedia and 20 Newsgroups
-    (window 5, rate 0.025) vectors were the same with 1 and with 2 of it; with 3 some rare
-    words of such pages grew long, from 7 on all vectors lost accuracy. At high rates large
-    updates cost skip-gram accuracy below it too, so a comparison of models fixes a small
-    ``shape.batch`` for both. Workers do not see each other's update in progress, so their
-    batches count together.
-    """
-    kept = counts * keep_probability(counts, settings.subsample)
-    return _fitting(kept, noise_distribution(counts), settings, shape, workers)
-
-
-def _fitting(kept, q, settings: Settings, shape: Shape, workers: int) -> int:
-    """Blocks of one update for a text in which each type is kept so often (N)."""
-    reach = settings.window + 1 if settings.model == "skip-gram" else 1
-    busiest = (kept / kept.sum() + settings.negatives * q).max()
-    steps = reach * busiest * settings.rate * shape.block * workers  # of one block
-    return max(1, min(shape.batch, int(shape.steps_at_once / steps)))
 
 
 def cut(offsets: np.ndarray, size: int) -> list[tuple[int, int]]:
@@ -283,10 +250,8 @@ def batches(run: Run, epoch: int, piece: int):
     kept = torch.rand(len(ids), generator=rng, device=run.device) < run.keep[ids]
     ids = ids[kept]
     line = blocks.lay_out(ids, sentence[kept], s.window, pad, shape.block)
-    n, batch = len(line), run.batch
-    if len(ids):  # a page of one word, again and again, needs smaller updates
-        here = torch.bincount(ids, minlength=pad).cpu().numpy()
-        batch = min(batch, _fitting(here, run.noise, s, shape, run.workers))
+    n = len(line)
+    batch = min(shape.batch, -(-n // FEWEST)) or 1
     line = line[torch.randperm(n, generator=rng, device=run.device)]  # (n, b + 2w)
     radius = torch.randint(
         1, s.window + 1, (n, shape.block), generator=rng, device=run.device
@@ -315,7 +280,7 @@ def read(run: Run, epoch: int, piece: int) -> int:
     words = int(run.offsets[last] - run.offsets[first])
     for part, band, weight, share in batches(run, epoch, piece):
         rate = s.rate * (1 - (before + share * words) / total)
-        step(run.W, run.W_out, part, band, weight, rate)
+        step(run.W, run.W_out, part, band, weight, rate, run.shape.bound)
     return words
 
 

@@ -79,13 +79,13 @@ def oracle(batch, tables, model):
     return change
 
 
-def step_of(batch, tables, model):
+def step_of(batch, tables, model, rate=1.0, bound=float("inf")):
     W, W_out = tables.clone()
     band = blocks.bands(batch.line, batch.radius, N, blocks.band_table(b, w).double())
     count = band.sum(2, keepdim=True)
     if model == "cbow":
         band, count = band / count.clamp(min=1), (count > 0).double()
-    trainer.STEPS[model](W, W_out, batch, band, count * K / M, 1.0)
+    trainer.STEPS[model](W, W_out, batch, band, count * K / M, rate, bound)
     return torch.stack([W, W_out]) - tables
 
 
@@ -98,6 +98,48 @@ def test_a_block_step_equals_the_pairs_one_by_one(model):
         change[:, :N], oracle(batch, tables, model), rtol=0, atol=1e-12
     )
     assert change[:, N].abs().max() == 0  # the pad never moves
+
+
+def steps_of_rows(batch, model):
+    """How many steps each row of both tables makes, counted pair by pair: (2, N)."""
+    steps = torch.zeros(2, N, dtype=torch.float64)
+    for n, centre, around in windows(batch):
+        pairs = len(around) if model == "skip-gram" else 1
+        if model == "skip-gram":
+            steps[0, centre] += pairs * (1 + K)
+        for j in around:
+            if model == "skip-gram":
+                steps[1, j] += 1
+            else:
+                steps[0, j] += (1 + K) / len(around)
+        if model == "cbow":
+            steps[1, centre] += 1
+        for j in batch.negatives[n].tolist():
+            steps[1, j] += pairs * K / M
+    return steps
+
+
+@pytest.mark.parametrize("model", ["skip-gram", "cbow"])
+def test_a_busy_row_is_damped_and_no_other(model):
+    """Row by row, its plain step times min(1, bound / (rate s)), s counted pair by pair."""
+    _, _, batch, tables = scene()
+    steps, rate = steps_of_rows(batch, model), 0.3
+    bound = rate * steps[steps > 0].median().item()
+    plain = step_of(batch, tables, model, rate)[:, :N]
+    damped = step_of(batch, tables, model, rate, bound)[:, :N]
+    factor = (bound / (rate * steps)).clamp(max=1)[..., None]
+    assert 0 < (factor < 1).sum() < (steps > 0).sum()  # some are, some are not
+    torch.testing.assert_close(damped, factor * plain, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", ["skip-gram", "cbow"])
+def test_without_a_busy_row_it_is_plain_sgd(model):
+    """Bit by bit, where no row exceeds the bound; one below the largest, and it is not."""
+    _, _, batch, tables = scene()
+    most = 0.01 * steps_of_rows(batch, model).max().item()
+    plain = step_of(batch, tables, model, 0.01)
+    assert torch.equal(step_of(batch, tables, model, 0.01, most * 1.001), plain)
+    assert not torch.equal(step_of(batch, tables, model, 0.01, most * 0.999), plain)
 
 
 def test_the_layout_gives_the_pairs_of_the_sentences():
@@ -215,7 +257,7 @@ from course_utils import trainer
 work = trainer._work
 def say(*args):
     import os
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\n" % os.getpid())  # one call, so that two lines do not mix
     work(*args)
 trainer._work = say
 if __name__ == "__main__":
@@ -335,21 +377,20 @@ def test_bad_vectors_and_files(tmp_path, corpus):
             WordVectors.load(tmp_path / "bad", binary=binary)
 
 
-def test_a_batch_is_bounded_by_its_busiest_row():
-    """Two types, counts 1 and 1: f = q = 1/2. Rate 0.01, w = 1, K = 1: 2 * 1 * 0.01 steps
-    a word, so 25 / 0.02 = 1,250 words, 39 blocks of 32; half of it for two workers."""
-    settings = Settings(window=1, negatives=1, rate=0.01, subsample=0)
-    counts, wide = np.array([1, 1]), Shape(batch=1000, steps_at_once=25)
-    assert trainer.stable_batch(counts, settings, wide) == 39
-    assert trainer.stable_batch(counts, settings, wide, 2) == 19
-    assert trainer.stable_batch(counts, settings, Shape(batch=8, steps_at_once=25)) == 8
+def test_large_updates_grow_without_end_unless_damped():
+    """One word in three is the same, 2,048 words an update: plain SGD runs away."""
+    rng = np.random.default_rng(0)
+    lines = [[f"w{i * (i < 200)}" for i in rng.integers(300, size=40)] for _ in range(1500)]
+    settings, wide = Settings(dimension=8, epochs=4, rate=0.1, subsample=0), Shape(batch=64)
+    damped = trainer.train(lines, settings, shape=wide)
+    assert np.linalg.norm(damped.vectors.matrix, axis=1).max() < 10
+    with pytest.raises(FloatingPointError, match="Shape.bound"):
+        trainer.train(lines, settings, shape=Shape(batch=64, bound=float("inf")))
 
 
-def test_cbow_asks_for_a_word_once():
-    """As above with w = 1: 1 instead of w + 1 = 2 steps, so 2,500 words, 78 blocks of 32."""
-    settings = Settings(model="cbow", window=1, negatives=1, rate=0.01, subsample=0)
-    wide = Shape(batch=1000, steps_at_once=25)
-    assert trainer.stable_batch(np.array([1, 1]), settings, wide) == 78
+def test_a_short_text_is_not_one_update(corpus):
+    run = trainer.Run(corpus, Settings(), Shape(batch=1000), torch.device("cpu"))
+    assert len(list(trainer.batches(run, 0, 0))) >= trainer.FEWEST
 
 
 def test_the_step_taught_is_the_library_s():
@@ -359,6 +400,7 @@ def test_the_step_taught_is_the_library_s():
     cell = taught("03b_trainer", "skip_gram_step")
     band = blocks.bands(batch.line, batch.radius, N, blocks.band_table(b, w).double())
     moved = [tables.clone(), tables.clone()]
-    for (W, W_out), step in zip(moved, (cell, blocks.skip_gram_step)):
-        step(W, W_out, batch, band, band.sum(2, keepdim=True) * K / M, 0.1)
+    weight = band.sum(2, keepdim=True) * K / M
+    cell(*moved[0], batch, band, weight, 0.1)
+    blocks.skip_gram_step(*moved[1], batch, band, weight, 0.1, float("inf"))
     assert torch.equal(*moved) and not torch.equal(moved[0], tables)
