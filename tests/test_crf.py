@@ -133,6 +133,16 @@ def test_large_scores_do_not_overflow():
     zero = Chain(torch.zeros(2), torch.zeros(2, 2), torch.zeros(2))
     got = crf.log_partition(torch.full((1, 3, 2), 1000.0), zero)
     assert got.item() == pytest.approx(3000 + 3 * math.log(2), rel=1e-6)
+    one = crf.log_partition_one(torch.full((3, 2), 1000.0), zero)
+    assert one.item() == pytest.approx(3000 + 3 * math.log(2), rel=1e-6)
+
+
+def test_large_scores_do_not_spoil_the_marginals():
+    """The same mistake on the way back: every tag has probability 1/2, every pair 1/4."""
+    zero = Chain(torch.zeros(2), torch.zeros(2, 2), torch.zeros(2))
+    unary, pair = crf.marginals(torch.full((1, 3, 2), 1000.0), zero)
+    torch.testing.assert_close(unary, torch.full((1, 3, 2), 0.5), rtol=0, atol=1e-3)
+    torch.testing.assert_close(pair, torch.full((1, 2, 2, 2), 0.25), rtol=0, atol=1e-3)
 
 
 def test_module_starts_uniform_and_decodes():
