@@ -5,7 +5,7 @@ import pytest
 import torch
 from teaching import taught
 
-from course_utils import crf, elman, markov, tagger
+from course_utils import crf, elman, markov, tagger, tagging
 from course_utils import stackmachine as sm
 
 
@@ -63,3 +63,14 @@ def test_one_hot_letters():
     one_hot = taught("06_windows", "one_hot", D=27)
     x = torch.tensor([[3, 26, 1, 0, 0]])
     assert torch.equal(one_hot(x), tagger.one_hot(x, torch.zeros(1)))
+
+
+def test_delayed_tagger_reads_d_letters_ahead_and_no_more():
+    """Planted mistake: a leak by one position. Letter 7 of 9 may move tags 5 ... 9 only."""
+    Delayed = taught("06c_elman", "Delayed", D=tagging.N_LETTERS, K=len(tagging.TAGS))
+    net, mask = Delayed(2, 11, 0), torch.ones(3, 9, dtype=torch.bool)
+    x = torch.randint(1, 27, (3, 9), generator=torch.Generator().manual_seed(1))
+    other = x.clone()
+    other[:, 6] = x[:, 6] % 26 + 1
+    moved = (net(other, mask) - net(x, mask)).abs().amax((0, 2)) > 0
+    assert moved.tolist() == [False] * 4 + [True] * 5
