@@ -103,6 +103,41 @@ def bits(nats: float) -> float:
     return nats / math.log(2)
 
 
+def edit_distance(said: Sequence, wanted: Sequence) -> int:
+    r"""Fewest insertions, deletions and substitutions that make `wanted` of `said`.
+
+    .. math::
+        d_{ij} = \min\big(d_{i-1,j} + 1,\; d_{i,j-1} + 1,\;
+                 d_{i-1,j-1} + [a_i \ne b_j]\big), \qquad d_{i0} = i, \; d_{0j} = j
+
+    (Levenshtein, 1966; Wagner and Fischer, 1974). Works on strings and on lists of tokens;
+    cost len(said) * len(wanted).
+
+    >>> edit_distance("sitting", "kitten")
+    3
+    """
+    row = list(range(len(wanted) + 1))
+    for i, a in enumerate(said, 1):
+        before, row = row, [i]
+        for j, b in enumerate(wanted, 1):
+            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b)))
+    return row[-1]
+
+
+def error_rate(said: Sequence[Sequence], wanted: Sequence[Sequence]) -> float:
+    """Edits over all pairs, divided by the length of what was wanted: CER, or WER on words.
+
+    Not a share: it exceeds 1 where more is said than was wanted.
+
+    >>> error_rate(["abab"], ["ab"]), error_rate(["xxxxx"], ["ab"])
+    (1.0, 2.5)
+    """
+    total = sum(map(len, wanted))
+    if total == 0:
+        raise ValueError("wanted: expected at least one character to be said.")
+    return sum(edit_distance(a, b) for a, b in zip(said, wanted, strict=True)) / total
+
+
 def confusion(predicted, truth, n_classes: int) -> np.ndarray:
     """Counts (n_classes, n_classes): rows are the truth, columns the prediction."""
     predicted, truth = np.asarray(predicted), np.asarray(truth)

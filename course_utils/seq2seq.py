@@ -198,7 +198,8 @@ def greedy(model: Translator, x: Tensor, longest: int) -> tuple[list[list[int]],
     was_training = model.training
     model.eval()
     s, memory = model.encode(x)
-    y, done = x.new_full((len(x),), BOS), x.new_zeros(len(x), dtype=torch.bool)
+    y = torch.full((len(s),), BOS, device=s.device)  # (B,)
+    done = torch.zeros_like(y, dtype=torch.bool)
     columns, weights = [], []
     for _ in range(longest):
         scores, s, alpha = model.step(y, s, memory)
