@@ -251,7 +251,7 @@ def batches(run: Run, epoch: int, piece: int):
     ids = ids[kept]
     line = blocks.lay_out(ids, sentence[kept], s.window, pad, shape.block)
     n = len(line)
-    batch = min(shape.batch, -(-n // FEWEST)) or 1
+    batch = max(1, min(shape.batch, n // FEWEST))
     line = line[torch.randperm(n, generator=rng, device=run.device)]  # (n, b + 2w)
     radius = torch.randint(
         1, s.window + 1, (n, shape.block), generator=rng, device=run.device

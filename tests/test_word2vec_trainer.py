@@ -257,7 +257,7 @@ from course_utils import trainer
 work = trainer._work
 def say(*args):
     import os
-    os.write(1, b"%d\n" % os.getpid())  # one call, so that two lines do not mix
+    os.write(1, b"%d\\n" % os.getpid())  # one call, so that two lines do not mix
     work(*args)
 trainer._work = say
 if __name__ == "__main__":
@@ -324,7 +324,7 @@ def test_a_missing_file():
 def test_divergence_is_said(workers):
     with pytest.raises(FloatingPointError, match="Lower the rate"):
         trainer.train(two_topics(), Settings(rate=0.99, epochs=60, subsample=0),
-                      workers=workers)
+                      workers=workers, shape=Shape(bound=float("inf")))
 
 
 def test_workers_are_for_the_cpu(corpus):
