@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import bag
 from .metrics import mean_interval
 
 Classifier = Callable[[Sequence[str], np.ndarray, Sequence[str], int], np.ndarray]
@@ -134,6 +135,32 @@ def tuned(fit: Callable, settings: Sequence, *, folds: int = 4, enough: int = 25
         return fit(texts, labels, test_texts, seed, [best])[0]
 
     return classify
+
+
+def on_features(features: Callable[[Sequence[str]], np.ndarray]) -> Callable:
+    """Softmax regression on fixed features of texts, as a `fit` for `tuned`.
+
+    Parameters
+    ----------
+    features : callable
+        Texts to an array (M, D); it does not look at labels.
+
+    The settings are decays of `bag.softmax_regression`. Features are centred and divided
+    by one number, the root mean square of the training ones, so that decay means the same
+    for all features.
+    """
+
+    def fit(texts, labels, test_texts, seed, decays):
+        Z, Z_test = features(texts), features(test_texts)  # (M, D)
+        centre = Z.mean(axis=0)
+        scale = np.sqrt(((Z - centre) ** 2).mean()) + 1e-12
+        Z, Z_test = (Z - centre) / scale, (Z_test - centre) / scale
+        n_classes = int(labels.max()) + 1
+        models = [bag.softmax_regression(Z, labels, n_classes, decay=decay)
+                  for decay in decays]
+        return [bag.predict(Z_test, W, b) for W, b in models]
+
+    return fit
 
 
 def _expect_guesses(guess, n: int) -> np.ndarray:

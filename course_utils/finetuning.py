@@ -9,12 +9,15 @@ computed once, kept for every seed and every number of labels, and only the uppe
 are run forwards and backwards. With k = 0 everything but the tables of the input is tuned;
 with k = L nothing but the class score (feature extraction).
 
+The device is the encoder's: move it there before. What is stored stays in main memory.
+
 Letters: M texts, B batch, T tokens, D dimensions, L layers, K classes.
 """
 
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,10 +39,13 @@ class Stored:
     means: Tensor | None  # (L + 1, M, D): mean state of each text after each block
     row: dict  # text -> its number
 
+    def rows(self, texts: Sequence[str]) -> Tensor:
+        """The numbers (B) of texts in this store."""
+        return torch.tensor([self.row[text] for text in texts])
+
     def take(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """States (B, T, D), padded with zeros, and what is real, (B, T)."""
-        numbers = [self.row[text] for text in texts]
-        return self.take_rows(torch.tensor(numbers))
+        return self.take_rows(self.rows(texts))
 
     def take_rows(self, m: Tensor) -> tuple[Tensor, Tensor]:
         """The same for row numbers (B)."""
@@ -53,13 +59,13 @@ class Stored:
         """Mean states (B, D) of texts after a block; 0 is the input, -1 the last."""
         if self.means is None:
             raise ValueError("features: expected a store read with means=True.")
-        return self.means[layer, [self.row[text] for text in texts]].numpy()
+        return self.means[layer, self.rows(texts)].numpy()
 
 
 @torch.no_grad()
 def store(
     bert: Bert, tokenizer, texts: Sequence[str], *, cut: int, longest: int = 48,
-    means: bool = True, size: int = 64,
+    means: bool = True, size: int = 64, precision: str = "float32",
 ) -> Stored:
     """Read every text once, in evaluation mode, in batches of about one length.
 
@@ -75,9 +81,11 @@ def store(
         Tokens of a text at most, [CLS] and [SEP] included.
     means : bool
         Also keep each text's mean state after every block; needs the upper blocks too.
+    precision : str
+        ``"bfloat16"`` computes the products in 16 bits; see `fast_precision`.
     """
     bert.eval()
-    L, D = bert.config.L, bert.config.D
+    L, D, device = bert.config.L, bert.config.D, bert.token.weight.device
     if not 0 <= cut <= L:
         raise ValueError(f"cut: expected 0 to {L} blocks, got {cut}.")
     texts = list(dict.fromkeys(texts))
@@ -87,16 +95,17 @@ def store(
     flat = torch.empty(int(starts[-1]), D)
     found = torch.empty(L + 1, len(rows), D) if means else None
     for m in runtime.progress(lengths.argsort().split(size), "reading"):
-        ids, real = batch([rows[i] for i in m.tolist()])
+        ids, real = (x.to(device) for x in batch([rows[i] for i in m.tolist()]))
         x, mask = bert.embed(ids), att.over_keys(real)
         for layer in range(L + 1 if means else cut + 1):
             if layer:
-                x = bert.encoder.blocks[layer - 1](x, mask)
+                with autocast(device, precision):
+                    x = bert.encoder.blocks[layer - 1](x, mask)
             if layer == cut:
                 rows_of = torch.cat([torch.arange(starts[i], starts[i + 1]) for i in m])
-                flat[rows_of] = x[real]
+                flat[rows_of] = x[real].float().cpu()
             if means:
-                found[layer, m] = average(x, real)
+                found[layer, m] = average(x.float(), real).cpu()
     return Stored(flat, starts, found, {text: i for i, text in enumerate(texts)})
 
 
@@ -114,23 +123,64 @@ class Tuned(nn.Module):
         nn.init.zeros_(self.top.weight)
         nn.init.zeros_(self.top.bias)
 
-    def forward(self, h: Tensor, real: Tensor) -> Tensor:
-        """Class scores (B, K) of states (B, T, D) after the lower blocks."""
+    def means(self, h: Tensor, real: Tensor) -> Tensor:
+        """Mean last states (B, D) of states (B, T, D) after the lower blocks."""
         mask = att.over_keys(real)
         for block in self.blocks:
             h = block(h, mask)
-        return self.top(self.drop(average(h, real)))
+        return average(h, real)
+
+    def forward(self, h: Tensor, real: Tensor) -> Tensor:
+        """Class scores (B, K) of states (B, T, D) after the lower blocks."""
+        return self.top(self.drop(self.means(h, real)))
 
 
 @dataclass(frozen=True)
 class Plan:
     """How to fine-tune; the rates rise over the first tenth of the steps, then fall to 0."""
 
-    rate: float = 5e-5  # of AdamW, for the blocks
+    rate: float = 1e-4  # of AdamW, for the blocks
     top_rate: float = 1e-3  # of AdamW, for the class scores
     batch: int = 32  # texts a step
-    epochs: int = 1
+    epochs: int = 1  # at least
+    updates: int = 1  # at least: a small set is read more often
     decay: float = 0.01  # weight decay
+    precision: str = "float32"  # of the products; the weights stay in float32
+
+    def readings(self, n: int) -> int:
+        """How often n texts are read.
+
+        >>> Plan(batch=32, epochs=1, updates=60).readings(128)
+        15
+        """
+        return max(self.epochs, -(-self.updates // -(-n // self.batch)))
+
+
+def autocast(device: torch.device, precision: str):
+    """Products in ``"bfloat16"``, or everything in ``"float32"``."""
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision: expected float32 or bfloat16, got {precision!r}.")
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def fast_precision(device: torch.device | str) -> str:
+    """``"bfloat16"`` where a matrix product in it takes less than half the time.
+
+    Some processors have units for 16 bits, others imitate them at a high price, so this
+    measures: the best of five products in each format.
+    """
+    x, W = torch.ones(512, 384, device=device), torch.ones(384, 384, device=device)
+    best = {}
+    for kind in (torch.float32, torch.bfloat16):
+        a, b, seconds = x.to(kind), W.to(kind), []
+        for _ in range(6):
+            runtime.synchronise(x.device)
+            start = time.perf_counter()
+            a @ b
+            runtime.synchronise(x.device)
+            seconds.append(time.perf_counter() - start)
+        best[kind] = min(seconds[1:])
+    return "bfloat16" if 2 * best[torch.bfloat16] < best[torch.float32] else "float32"
 
 
 def by_length(lengths: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
@@ -159,28 +209,29 @@ def fine_tune(
     runtime.seed_everything(seed)
     g, model = runtime.generator(seed), Tuned(bert, cut, n_classes).train()
     lengths = kept.starts[rows + 1] - kept.starts[rows]
-    per_epoch = -(-len(rows) // plan.batch)
-    epochs = plan.epochs
+    epochs = plan.readings(len(rows))
     groups = [{"params": model.blocks.parameters(), "lr": plan.rate},
               {"params": model.top.parameters(), "lr": plan.top_rate}]
-    adam = torch.optim.AdamW(groups, weight_decay=plan.decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(adam, slope(epochs * per_epoch))
+    adam = torch.optim.AdamW(groups, weight_decay=plan.decay, fused=True)
+    steps = slope(epochs * -(-len(rows) // plan.batch))
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, steps)
     for _ in runtime.progress(range(epochs), "fine-tuning"):
-        batches = by_length(lengths, plan.batch, g)
-        one_epoch(model, adam, schedule, kept, rows, y, batches)
+        for m in runtime.progress(by_length(lengths, plan.batch, g), "batches"):
+            update(model, adam, *kept.take_rows(rows[m]), y[m], plan.precision)
+            schedule.step()
     return model.eval()
 
 
-def one_epoch(model, adam, schedule, kept, rows, y, batches):
-    """One pass: stored states (B, T, D) of texts `rows` (M), labels y (M)."""
-    for m in batches:
-        h, real = kept.take_rows(rows[m])  # (B, T, D)
-        loss = nn.functional.cross_entropy(model(h, real), y[m])
-        adam.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        adam.step()
-        schedule.step()
+def update(model: Tuned, adam, h: Tensor, real: Tensor, y: Tensor, precision: str) -> None:
+    """One step on stored states (B, T, D) with labels y (B)."""
+    device = model.top.weight.device
+    with autocast(device, precision):
+        scores = model(h.to(device), real.to(device))
+    loss = nn.functional.cross_entropy(scores.float(), y.to(device))
+    adam.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    adam.step()
 
 
 def slope(n_steps: int) -> Callable[[int], float]:
@@ -198,10 +249,39 @@ def slope(n_steps: int) -> Callable[[int], float]:
 
 
 @torch.no_grad()
-def predict(model: Tuned, kept: Stored, rows: Tensor, size: int = 100) -> np.ndarray:
-    """Classes of texts `rows`, in evaluation mode."""
+def states(
+    model: Tuned, kept: Stored, rows: Tensor, *, size: int = 100, precision: str = "float32"
+) -> np.ndarray:
+    """Mean last states (M, D) of texts `rows`, in evaluation mode."""
     model.eval()
-    guess = torch.empty(len(rows), dtype=torch.long)
+    device, D = model.top.weight.device, model.top.in_features
+    found = torch.empty(len(rows), D)
     for m in (kept.starts[rows + 1] - kept.starts[rows]).argsort().split(size):
-        guess[m] = model(*kept.take_rows(rows[m])).argmax(1)
-    return guess.numpy()
+        h, real = (x.to(device) for x in kept.take_rows(rows[m]))
+        with autocast(device, precision):
+            found[m] = model.means(h, real).float().cpu()
+    return found.numpy()
+
+
+@torch.no_grad()
+def predict(
+    model: Tuned, kept: Stored, rows: Tensor, *, size: int = 100, precision: str = "float32"
+) -> np.ndarray:
+    """Classes of texts `rows`, in evaluation mode."""
+    means = torch.from_numpy(states(model, kept, rows, size=size, precision=precision))
+    return model.top(means.to(model.top.weight.device)).argmax(1).cpu().numpy()
+
+
+def classifier(bert: Bert, kept: Stored, plan: Plan, *, cut: int) -> Callable:
+    """Fine-tuning as a model of `few_labels`: texts, labels, test texts, seed to classes.
+
+    All texts must be in `kept`, which was read with the same `cut`.
+    """
+
+    def classify(texts, labels, test_texts, seed):
+        y = torch.as_tensor(labels).long()
+        model = fine_tune(bert, kept, kept.rows(texts), y, plan, cut=cut,
+                          n_classes=int(y.max()) + 1, seed=seed)
+        return predict(model, kept, kept.rows(test_texts), precision=plan.precision)
+
+    return classify
