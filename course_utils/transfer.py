@@ -38,14 +38,33 @@ def bag_naive_bayes(texts, labels, test_texts, seed, alphas) -> list[np.ndarray]
     The best bag of words that chapter 1's tools give on short opinions. `seed` is not
     used: nothing is drawn.
     """
-    documents, others = ([with_bigrams(t) for t in part] for part in (texts, test_texts))
-    vocabulary = Vocabulary.from_tokens(w for d in documents for w in d)
-    X = bag.count_matrix(documents, vocabulary)
+    documents, others = ([_numbers(t) for t in part] for part in (texts, test_texts))
+    known = np.unique(np.concatenate(documents))
+    X = _counts(documents, known)
     idf = bag.idf_weights(X)
     A, n_classes = bag.tfidf(X, idf), int(labels.max()) + 1
-    test = bag.tfidf(bag.count_matrix(others, vocabulary), idf)
+    test = bag.tfidf(_counts(others, known), idf)
     return [bag.predict(test, *bag.naive_bayes(A, labels, n_classes, alpha))
             for alpha in alphas]
+
+
+_number: dict[str, int] = {}  # of each word and pair, in the order of their first use
+
+
+@lru_cache(maxsize=50_000)
+def _numbers(text: str) -> np.ndarray:
+    """The numbers of a text's words and pairs; the same texts come again and again."""
+    return np.array([_number.setdefault(t, len(_number)) for t in with_bigrams(text)], int)
+
+
+def _counts(documents: Sequence[np.ndarray], known: np.ndarray) -> csr_array:
+    """`bag.count_matrix` for numbers: one column for each of the sorted `known`, (M, N)."""
+    flat = np.concatenate(documents)
+    row = np.repeat(np.arange(len(documents)), [len(d) for d in documents])
+    column = np.minimum(np.searchsorted(known, flat), len(known) - 1)
+    kept = known[column] == flat
+    return csr_array((np.ones(kept.sum()), (row[kept], column[kept])),
+                     shape=(len(documents), len(known)))
 
 
 def mean_matrix(documents: Sequence[Sequence[str]], vocabulary: Vocabulary) -> csr_array:
@@ -145,28 +164,49 @@ def _epochs(texts, labels, test_texts, seed, vectors, plan, epochs, rounds):
     g = torch.Generator().manual_seed(seed)
     documents, others = ([lower_words(t) for t in part] for part in (texts, test_texts))
     vocabulary, E = _starting_table(documents, others, vectors, plan.dim, g)
-    ids, test_ids = (_bags(part, vocabulary) for part in (documents, others))
-    E = E.requires_grad_()  # (N, D)
+    bags, test = _bags(documents, vocabulary), _joined(_bags(others, vocabulary))
     n_classes, D = int(labels.max()) + 1, E.shape[1]
     V = torch.zeros(n_classes, D, requires_grad=True)
     b = torch.zeros(n_classes, requires_grad=True)
-    optimisers = (torch.optim.SparseAdam([E], lr=plan.rate),
-                  torch.optim.Adam([V, b], lr=plan.top_rate))
+    bottom, top = RowAdam(E, plan.rate), torch.optim.Adam([V, b], lr=plan.top_rate)
     y = torch.as_tensor(labels)
 
     @torch.no_grad()
     def predict():
-        return _logits(test_ids, range(len(test_ids)), E, V, b).argmax(1).numpy()
+        return _logits(*test, E, V, b).argmax(1).numpy()
 
     for _ in range(epochs):
         for pick in _picks(len(y), plan.batch, rounds, g):
-            loss = F.cross_entropy(_logits(ids, pick.tolist(), E, V, b), y[pick])
-            for optimiser in optimisers:
-                optimiser.zero_grad()
-            loss.backward()
-            for optimiser in optimisers:
-                optimiser.step()
+            ids, offsets = _joined([bags[m] for m in pick.tolist()])
+            rows, place = ids.unique(return_inverse=True)
+            e = E[rows].requires_grad_()  # (rows, D)
+            top.zero_grad()
+            F.cross_entropy(_logits(place, offsets, e, V, b), y[pick]).backward()
+            top.step()
+            bottom.step(rows, e.grad)
         yield predict
+
+
+class RowAdam:
+    """Adam for the rows of a table E (N, D) that a batch uses; all others rest.
+
+    The same steps as ``torch.optim.SparseAdam``, moments of resting rows included, at a
+    third of its time on our batches.
+    """
+
+    def __init__(self, E: torch.Tensor, rate: float, betas=(0.9, 0.999), eps: float = 1e-8):
+        self.E, self.rate, self.betas, self.eps, self.t = E, rate, betas, eps, 0
+        self.mean, self.square = torch.zeros_like(E), torch.zeros_like(E)
+
+    def step(self, rows: torch.Tensor, grad: torch.Tensor) -> None:
+        """One step with gradients (R, D) of the rows (R,), each once."""
+        self.t += 1
+        (beta, gamma), t = self.betas, self.t
+        mean = self.mean[rows].lerp_(grad, 1 - beta)
+        square = self.square[rows].lerp_(grad * grad, 1 - gamma)
+        self.mean[rows], self.square[rows] = mean, square
+        rate = self.rate * (1 - gamma**t) ** 0.5 / (1 - beta**t)
+        self.E.index_add_(0, rows, mean / (square.sqrt() + self.eps), alpha=-rate)
 
 
 def _rounds(n, plan):
@@ -180,12 +220,15 @@ def _picks(n, batch, rounds, g):
             for pick in torch.randperm(n, generator=g).split(batch)]
 
 
-def _logits(bags, rows, E, V, b):
-    """Class scores of the chosen bags of integers, (B, K)."""
-    chosen = [bags[m] for m in rows]
-    offsets = torch.tensor([0] + [len(c) for c in chosen[:-1]]).cumsum(0)
-    z = F.embedding_bag(torch.cat(chosen), E, offsets, mode="mean", sparse=True)
-    return z @ V.T + b
+def _joined(bags):
+    """Bags of integers end to end, and where each begins."""
+    lengths = torch.tensor([len(bag) for bag in bags])
+    return torch.cat(bags), lengths.cumsum(0) - lengths
+
+
+def _logits(ids, offsets, E, V, b):
+    """Class scores of bags that lie end to end, (B, K)."""
+    return F.embedding_bag(ids, E, offsets, mode="mean") @ V.T + b
 
 
 def _bags(documents, vocabulary):

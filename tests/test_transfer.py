@@ -146,6 +146,34 @@ def test_trained_average_learns_and_keeps_the_callers_vectors(vectors):
         assert (vectors[word] == before[word]).all()
 
 
+def test_adam_by_rows_is_torch_s():
+    """SparseAdam on the same sparse gradients; rows rest in some steps."""
+    rng = torch.Generator().manual_seed(0)
+    E = torch.randn(7, 3, generator=rng)
+    theirs = E.clone().requires_grad_()
+    optimiser = torch.optim.SparseAdam([theirs], lr=0.05)
+    ours = transfer.RowAdam(E, 0.05)
+    for rows in ([0, 2, 5], [2], [1, 2, 6], [5, 0]):
+        grad = torch.randn(len(rows), 3, generator=rng)
+        theirs.grad = torch.sparse_coo_tensor(torch.tensor([rows]), grad, theirs.shape,
+                                              check_invariants=True)
+        optimiser.step()
+        ours.step(torch.tensor(rows), grad)
+    assert (E - theirs.detach()).abs().max() < 1e-6 < (E[2] - E[3]).abs().max()
+
+
+def test_counts_by_number_are_the_bag_of_words():
+    """`bag.count_matrix` on the vocabulary of the same texts; columns in another order."""
+    texts = ["the film is good", "a good , good film", "unseen words", ""]
+    documents = [transfer.with_bigrams(t) for t in texts]
+    vocabulary = Vocabulary.from_tokens(w for d in documents[:2] for w in d)
+    expected = bag.count_matrix(documents, vocabulary).toarray()
+    numbers = [transfer._numbers(t) for t in texts]
+    found = transfer._counts(numbers, np.unique(np.concatenate(numbers[:2]))).toarray()
+    assert found.shape == expected.shape and expected.max() == 2
+    assert sorted(map(tuple, found.T)) == sorted(map(tuple, expected.T))
+
+
 @pytest.mark.parametrize("n, updates", [
     (32, 30),  # one batch of 32, thirty times
     (128, 30),  # two batches, fifteen times
