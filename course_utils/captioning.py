@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .decoding import Hypothesis, beam
 from .detection import SHAPES, positions
-from .scenes import COLOURS, RELATIONS, SIDE, Scenes, name, relations
+from .scenes import COLOURS, PATCH, RELATIONS, SIDE, Scenes, draw, name, relations
 from .seq2seq import BOS, EOS, SPECIALS, AdditiveAttention, Memory, cut, pad
 
 WORDS = (*SPECIALS, "a", "of", *COLOURS, *SHAPES, "left", "right", "above", "below")
@@ -78,25 +79,74 @@ class Regions(nn.Module):
     """Three convolutions that turn an image into K vectors, with their positions added.
 
     A region's vector depends on its own 6 x 6 pixels and on 2 or 3 more on each side, no
-    further: what it says is about its place. With ``wide=True`` two more layers of 5 x 5 over
-    the grid let nearly every region see the whole image.
+    further: what it says is about its place. With ``wide=True`` a 5 x 5 convolution over the
+    grid is added, so that a region also hears of those up to two steps away. Each vector is
+    normalised, so that content and position weigh alike.
     """
 
     def __init__(self, D: int, *, c: int = 16, wide: bool = False) -> None:
         super().__init__()
-        layers = [
+        self.see = nn.Sequential(
             nn.Conv2d(3, c, 3, 2, 1), nn.ReLU(),  # stride 2, field 3
             nn.Conv2d(c, 2 * c, 3, 1, 1), nn.ReLU(),  # stride 2, field 7
             nn.Conv2d(2 * c, D, 3, 3), nn.ReLU(),  # stride 6, field 11
-        ]
-        for _ in range(2 if wide else 0):
-            layers += [nn.Conv2d(D, D, 5, 1, 2), nn.ReLU()]
-        self.see = nn.Sequential(*layers)
+        )
+        self.hear = nn.Conv2d(D, D, 5, 1, 2) if wide else None
         self.register_buffer("position", positions(SIDE, D))
 
     def forward(self, images: Tensor) -> Tensor:
         """Vectors (B, K, D) of images (B, 3, S, S)."""
-        return self.see(images).flatten(2).transpose(1, 2) + self.position
+        maps = self.see(images)  # (B, D, SIDE, SIDE)
+        maps = maps if self.hear is None else maps + self.hear(maps)
+        a = maps.flatten(2).transpose(1, 2)  # (B, K, D)
+        return F.layer_norm(a, a.shape[-1:]) + self.position
+
+
+def contents(scenes: Scenes) -> np.ndarray:
+    """Colour, shape and size of what each region shows, (B, K, 3) int; 0 for nothing.
+
+    -1 where 1 to 7 pixels of an object are in the region: too little to tell.
+    """
+    B = len(scenes.images)
+    cut = scenes.masks.reshape(B, -1, SIDE, PATCH, SIDE, PATCH)
+    pixels = cut.sum((3, 5)).reshape(B, -1, SIDE * SIDE)  # (B, M, K)
+    top, most, row = pixels.argmax(1), pixels.max(1)[..., None], np.arange(B)[:, None]
+    found = np.stack([scenes.colour[row, top] + 1, scenes.shape[row, top] + 1,
+                      (top == 0) + 1], -1)
+    return np.where(most == 0, 0, np.where(most < 8, -1, found))
+
+
+def pretrained(seed: int, *, D: int = 48, updates: int = 150) -> Regions:
+    """An encoder that has learned to tell what each region shows; its weights are frozen.
+
+    What ImageNet is to the encoders of the papers: scenes of the training part, and a linear
+    layer over each region for colour, shape and size. No caption, no question, and no
+    attention takes part.
+    """
+    torch.manual_seed(seed)
+    rng, regions, sizes = np.random.default_rng(seed), Regions(D), (6, 4, 3)
+    heads = nn.Linear(D, sum(sizes))
+    adam = torch.optim.Adam([*regions.parameters(), *heads.parameters()], 8e-3)
+    falling = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.05, updates)
+    for _ in range(updates):
+        some = draw(rng, 32, held_out=False)
+        wanted = torch.from_numpy(contents(some)).flatten(0, 1)  # (B * K, 3)
+        scores = heads(regions(some.images)).flatten(0, 1).split(sizes, -1)
+        value = sum(F.cross_entropy(e, w, ignore_index=-1) for e, w in zip(scores, wanted.T))
+        adam.zero_grad()
+        value.backward()
+        adam.step()
+        falling.step()
+    return regions.requires_grad_(False)
+
+
+def widened(regions: Regions) -> Regions:
+    """The same encoder with a fresh 5 x 5 layer on top, which is to be trained."""
+    D, c = regions.position.shape[1], regions.see[0].out_channels
+    wide = Regions(D, c=c, wide=True)
+    wide.see.load_state_dict(regions.see.state_dict())
+    wide.see.requires_grad_(False)
+    return wide
 
 
 class Captioner(nn.Module):
@@ -114,11 +164,11 @@ class Captioner(nn.Module):
     three projections, and without their gate on z_t and their penalty on the weights.
     """
 
-    def __init__(self, *, D: int = 48, H: int = 48, looks: bool = True,
-                 wide: bool = False) -> None:
+    def __init__(self, regions: Regions, *, H: int = 48, looks: bool = True) -> None:
         super().__init__()
+        D = regions.position.shape[1]
         self.looks = looks
-        self.regions = Regions(D, wide=wide)
+        self.regions = regions
         self.word = nn.Embedding(len(WORDS), H // 2)
         self.attend = AdditiveAttention(H, H, D=D)
         self.start = nn.Linear(D, 2 * H)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .captioning import Regions
 from .detection import SHAPES
@@ -134,18 +135,23 @@ class Answerer(nn.Module):
 
     Parameters
     ----------
+    regions : Regions
+        The encoder; pretrained and frozen, or to be trained with the rest.
     hops : int
         Looks. With 0 hops the mean of all regions is read instead: no attention.
     sees : {"both", "question", "image"}
         The baselines see zeros in place of the image, or of the question.
     """
 
-    def __init__(self, *, D: int = 48, H: int = 48, hops: int = 2, sees: str = "both") -> None:
+    def __init__(
+        self, regions: Regions, *, H: int = 48, hops: int = 2, sees: str = "both"
+    ) -> None:
         super().__init__()
         if sees not in ("both", "question", "image"):
             raise ValueError(f"sees: expected both, question or image, got {sees!r}.")
         self.sees = sees
-        self.regions = Regions(D)
+        D = regions.position.shape[1]
+        self.regions = regions
         self.word = nn.Embedding(len(WORDS), H // 2, padding_idx=0)
         self.read = nn.LSTM(H // 2, H, batch_first=True)
         self.attend = nn.ModuleList(AdditiveAttention(H, H, D=D) for _ in range(hops))
@@ -157,6 +163,7 @@ class Answerer(nn.Module):
         """The LSTM's state after the last word of each question: (B, T) to (B, H)."""
         h, _ = self.read(self.word(x))  # (B, T, H)
         q = h[torch.arange(len(x)), (x != 0).sum(1) - 1]
+        q = F.layer_norm(q, q.shape[-1:])
         return torch.zeros_like(q) if self.sees == "image" else q
 
     def look(self, q: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:

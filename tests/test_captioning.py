@@ -8,6 +8,7 @@ import torch
 
 from course_utils import captioning as cap
 from course_utils import runtime, scenes, seq2seq
+from teaching import taught
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def some():
 
 def small(seed=0, **options):
     runtime.seed_everything(seed)
-    return cap.Captioner(D=8, H=10, **options).double().eval()
+    return cap.Captioner(cap.Regions(8), H=10, **options).double().eval()
 
 
 def test_examples_in_the_docstrings():
@@ -78,9 +79,45 @@ def test_a_region_sees_its_own_pixels_and_a_few_more():
         low, high, left, right = field(regions, row * scenes.SIDE + column)
         assert low == 6 * row - 3 and high == 6 * row + 7
         assert left == 6 * column - 3 and right == 6 * column + 7
-    wide = cap.Regions(40, wide=True).double()
-    low, high, left, right = field(wide, 2 * scenes.SIDE + 2)
-    assert low == left == 0 and high >= scenes.S - 2 and right >= scenes.S - 2
+    wide = cap.widened(cap.Regions(40)).double()  # two regions further on each side
+    assert field(wide, 2 * scenes.SIDE + 2) == (0, 31, 0, 31)
+
+
+def test_contents_by_hand():
+    """Region 0: 9 pixels of the large object; 1: 7 of it; 2: nothing; 35: a small one."""
+    scene = scenes.draw(np.random.default_rng(0), 1)
+    masks = np.zeros_like(scene.masks)
+    masks[0, 0, :3, :3] = masks[0, 0, 0, 6:12] = masks[0, 0, 1, 6] = True
+    masks[0, 2, 30:, 30:] = True
+    found = cap.contents(scene._replace(masks=masks))[0]
+    assert found[0].tolist() == [scene.colour[0, 0] + 1, scene.shape[0, 0] + 1, 2]
+    assert found[1].tolist() == [-1] * 3 and found[2].tolist() == [0] * 3
+    assert found[35].tolist() == [scene.colour[0, 2] + 1, scene.shape[0, 2] + 1, 1]
+
+
+def test_pretraining_freezes_and_teaches_something():
+    torch.manual_seed(0)
+    old, new = cap.Regions(16), cap.pretrained(0, D=16, updates=30)
+    assert not any(p.requires_grad for p in new.parameters())
+    wide = cap.widened(new)
+    assert {n for n, p in wide.named_parameters() if p.requires_grad} == {
+        "hear.weight", "hear.bias"}
+    some = scenes.draw(np.random.default_rng(5), 60, held_out=True)
+    what = cap.contents(some)[..., 0].ravel()
+    known = what >= 0
+
+    def told(regions):
+        """Share of colours that a least-squares read-out of half the regions tells right."""
+        with torch.no_grad():
+            a = (regions(some.images) - regions.position).flatten(0, 1).numpy()[known]
+        y = np.eye(6)[what[known]]
+        half = len(a) // 2
+        W = np.linalg.lstsq(np.c_[a, np.ones(len(a))][:half], y[:half], rcond=None)[0]
+        best = (np.c_[a, np.ones(len(a))][half:] @ W).argmax(1)
+        objects = what[known][half:] > 0
+        return (best == what[known][half:])[objects].mean()
+
+    assert told(new) > told(old) + 0.05
 
 
 def test_one_step_against_the_formula(some):
@@ -102,6 +139,16 @@ def test_one_step_against_the_formula(some):
         out = model.out(torch.cat([h_new, z, model.word.weight[y[b]]]))
         for ours, theirs in ((p, alpha[b]), (c_new, c_t[b]), (h_new, h_t[b]), (out, scores[b])):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_the_step_of_the_page_is_the_step_of_the_library(some):
+    model = small()
+    state, memory = model.encode(some.images[:3].double())
+    y = torch.tensor([5, 9, 1])
+    ours, theirs = taught("10g_captions", "step")(model, y, state, memory), model.step(
+        y, state, memory)
+    for a, b in zip((ours[0], *ours[1], ours[2]), (theirs[0], *theirs[1], theirs[2])):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 def test_forced_is_the_chain_of_steps_and_sees_no_future(some):

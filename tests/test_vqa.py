@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils import runtime, scenes, seq2seq, vqa
+from course_utils import captioning, runtime, scenes, seq2seq, vqa
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_no_question_names_a_pair_that_training_never_shows(asked):
 
 def small(**options):
     runtime.seed_everything(0)
-    return vqa.Answerer(D=8, H=10, **options).double().eval()
+    return vqa.Answerer(captioning.Regions(8), H=10, **options).double().eval()
 
 
 def some(asked, n=5):
@@ -100,7 +100,8 @@ def test_two_hops_by_hand(asked):
     for b in range(5):
         words = x[b][x[b] != 0]
         _, (h, _) = model.read(model.word(words)[None])
-        q, a = h[0, 0], model.regions(images[b : b + 1])[0]
+        h, a = h[0, 0], model.regions(images[b : b + 1])[0]
+        q = (h - h.mean()) / (h.var(correction=0) + 1e-5).sqrt()
         u, seen = q, [q]
         for i, (attend, back) in enumerate(zip(model.attend, model.back)):
             W, U, v = attend.W_a.weight, attend.U_a.weight, attend.v_a
@@ -132,7 +133,7 @@ def test_baselines_see_only_what_they_say(asked):
         assert bool((model(other, x)[0] - base).abs().max() > 1e-9) == moved_by_image
         assert bool((model(images, y)[0] - base).abs().max() > 1e-9) == moved_by_words
     with pytest.raises(ValueError, match="both, question or image"):
-        vqa.Answerer(sees="nothing")
+        vqa.Answerer(captioning.Regions(8), sees="nothing")
 
 
 def test_without_hops_the_mean_is_read(asked):
