@@ -111,9 +111,31 @@ class NGram:
             history[:, -1] = tokens
         else:
             history = torch.cat([state[:, 1:], tokens[:, None]], 1)
-        every = np.broadcast_to(np.arange(self.N), (len(tokens), self.N))
-        p = self.probabilities(history.numpy(), every)
+        p = self.all_probabilities(history.numpy())
         return torch.from_numpy(np.log(p)).float(), history
+
+    def all_probabilities(self, history: np.ndarray) -> np.ndarray:
+        """`probabilities` of every character, (M, N), for history (M, order - 1).
+
+        What follows a context stands side by side in a sorted table, so that two searches
+        find all of it.
+        """
+        p = np.full((len(history), self.N), 1 / self.N)
+        context = np.zeros(len(history), dtype=np.int64)
+        for k, table in enumerate(self.orders, start=1):
+            if k > 1:
+                oldest = history[:, self.order - k].astype(np.int64)
+                context = oldest * self.N ** (k - 2) + context
+            first, last = (np.searchsorted(table.keys, (context + i) * self.N) for i in (0, 1))
+            found, n = last > first, last - first
+            rows = np.repeat(np.arange(len(history)), n)
+            place = np.arange(n.sum()) - np.repeat(n.cumsum() - n - first, n)
+            counts = np.zeros_like(p)
+            counts[rows, table.keys[place] % self.N] = table.counts[place]
+            total, d = counts.sum(1, keepdims=True), table.discount
+            mixed = np.maximum(counts - d, 0) + d * n[:, None] * p
+            p = np.where(found[:, None], mixed / np.maximum(total, 1), p)
+        return p
 
 
 def best_order(train: Tensor, held: Tensor, N: int, orders, warm: int = 100) -> dict:

@@ -55,6 +55,7 @@ def test_equals_dictionaries_and_adds_up(order):
     every = np.broadcast_to(np.arange(N), (13, N))
     p = model.probabilities(history, every)
     assert np.allclose(p.sum(1), 1, rtol=0, atol=1e-12)
+    assert np.allclose(p, model.all_probabilities(history), rtol=0, atol=1e-14)
     for row, h in zip(p, history):
         wanted = [slow(ids.tolist(), N, order, h.tolist(), c) for c in range(N)]
         assert np.allclose(row, wanted, rtol=0, atol=1e-12)

@@ -7,11 +7,31 @@ import torch
 from course_utils import charmodel, structure
 
 
-def test_blocks_and_lines():
-    code = "import os\n\n\ndef f(x):\n    return (x,\n            1)\n\n\nx = [1\n"
-    parts = structure.blocks(code)
-    assert [structure.parses(p) for p in parts] == [True, True, False]
-    assert structure.code_lines("half\n# no\n\n  x = 1\n y\nhalf") == ["  x = 1", " y"]
+def test_plain_functions_by_hand():
+    """Two classes deep, comments and docstrings gone, the inner function in its own."""
+    source = """
+x = 1
+class A:
+    class B:
+        @wrap  # here
+        def f(self, a,
+              b=2):
+            'Doc.'
+            def g():
+                "Doc."
+
+            return [a,
+                    'b']
+async def h(): pass
+"""
+    got = structure.plain_functions(source)
+    assert got == ["async def h():\n\tpass\n", "@wrap\ndef f(self, a, b=2):\n"
+                   "\tdef g():\n\t\tpass\n\treturn [a, 'b']\n"]
+    assert all(structure.parses(code) for code in got)
+    assert structure.plain_functions(source, longest=30) == got[:1]
+
+
+def test_lines():
     for line in ("elif x > 1:", "except OSError:", "finally:", "@wraps(f)", "return x",
                  "def f(a, b=1):", "for i in x:", "raise ValueError(f'{x}')"):
         assert structure.line_parses("   " + line), line
@@ -53,6 +73,47 @@ def test_window_and_states():
     assert codes.tolist() == [[0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 1], [0, 1, 0, 1, 0, 0]]
     model = charmodel.CharRNN(3, hidden=5, embedding=2).eval()
     assert structure.states_of(model, torch.tensor([2, 0, 1])).shape == (3, 5)
+
+
+def test_names_bound_before_use_by_hand():
+    """Right sides come before left sides, parameters before bodies; len is built in."""
+    code = """
+@wrap
+def f(a, *b, c=late, **d) -> kind:
+    x = x + len(a)
+    late = [u for u in b if u]
+    n += 1
+    import os.path as p, sys
+    with open(c) as h, g() as (i, j):
+        i(j, h, p, sys, d, f)
+    try:
+        k
+    except (E, p) as k:
+        k
+    for m in m:
+        m
+    if (w := w):
+        lambda q, r=q: (q, r)
+    class C(D):
+        C
+    match n:
+        case [s, *t] if s: t
+        case {"a": u, **v}: v
+        case None as y: y
+    global z
+    z = v.z
+"""
+    got = [name + "+-"[name not in bound] for name, bound in structure.uses(code)]
+    assert got == (
+        "wrap- late- kind- x- a+ b+ u+ u+ n- c+ g- i+ j+ h+ p+ sys+ d+ f+ k- E- p+ k+ m- m+"
+        " w- q- q+ r+ D- C- n+ s+ t+ v+ y+ v+".split()
+    )
+
+
+def test_an_f_string_is_a_string():
+    """From Python 3.12 on the tokenizer gives it in parts; its field opens a bracket."""
+    got = structure.marks("x = f'a{y}b' + z\n")["quotes"]
+    assert got[4:11].tolist() == [1] * 7 and got[11:].sum() == 0 and got[:4].sum() == 0
 
 
 def test_errors():
