@@ -149,20 +149,45 @@ class Composer:
 @torch.no_grad()
 def subword_step(
     Z: torch.Tensor, H: torch.Tensor, composer: Composer, step: Callable[[], None],
-    words: torch.Tensor,
+    words: torch.Tensor, most: float = float("inf"), steps: torch.Tensor | None = None,
 ) -> None:
-    """Compose the vectors of `words` (U,), let `step` change them, and pass the change on.
+    r"""Compose the vectors of `words` (U,), let `step` change them, and pass the change on.
 
     A step of skip-gram moves row h of H by d; every row of Z that h is the mean of moves by
-    the same d (not by its share), as in FastText.
+    the same d (not by its share), as in FastText. An n-gram of many words would so move by
+    the changes of all of them at once. Where they are made of more than `most` steps, its
+    move shrinks, as that of a busy row does in `blocks.damping`:
+
+    .. math:: z_g \leftarrow z_g + \min\Bigl(1, \frac{\text{most}}{\sum_{w \ni g} s_w}\Bigr)
+              \sum_{w \ni g} d_w, \qquad s_w = \min(\text{steps of } w, \text{most})
+
+    Parameters
+    ----------
+    most : float
+        Steps of a row in one update: the bound over the rate.
+    steps : Tensor, shape (U,), optional
+        Steps that `step` makes for each of the words; none are counted without it.
     """
     rows, starts = composer.of(words)
     before = embedding_bag(rows, Z, starts, mode="mean")  # (U, D)
     H[words] = before
     step()
     change = H.index_select(0, words) - before
-    change = change.repeat_interleave(composer.length[words], dim=0)
-    Z.index_add_(0, rows, change)
+    length = composer.length[words]
+    change = change.repeat_interleave(length, dim=0)  # (R, D)
+    if steps is not None:
+        each = steps.clamp(max=most).repeat_interleave(length)
+        change.mul_(blocks.damping(len(Z), rows, each, 1.0, most)[:, None])
+    Z.scatter_add_(0, rows[:, None].expand_as(change), change)
+
+
+def steps_of(part: blocks.Blocks, band: torch.Tensor, weight: torch.Tensor, n_words: int):
+    """Steps that skip-gram makes for each id as a centre: positives and negatives, (n_words,)."""
+    b = part.radius.shape[1]
+    w = (part.line.shape[1] - b) // 2
+    made = band.sum(2) + part.negatives.shape[1] * weight[..., 0]  # (n, b)
+    centres = part.line[:, w : w + b].reshape(-1)
+    return made.new_zeros(n_words).index_add_(0, centres, made.view(-1))
 
 
 def train(
@@ -185,7 +210,7 @@ def train(
     Raises
     ------
     FloatingPointError
-        If the vectors stop being finite: the rate, or ``shape.batch``, is too high.
+        If the vectors stop being finite: the rate, or ``shape.bound``, is too high.
     """
     if not isinstance(corpus, Corpus):
         raise TypeError(
@@ -199,18 +224,20 @@ def train(
     composer = Composer(corpus.vocabulary, scheme, device)
     pad = len(corpus.vocabulary)
     for part, band, weight, rate in _work(run):
-        words = torch.unique(part.line[:, settings.window : -settings.window])
-        words = words[words != pad]
+        steps = steps_of(part, band, weight, pad + 1)
+        words = steps[:pad].nonzero()[:, 0]  # the pad makes none
 
         def step():
-            blocks.skip_gram_step(run.W, run.W_out, part, band, weight, rate)
+            blocks.skip_gram_step(
+                run.W, run.W_out, part, band, weight, rate, run.shape.bound)
 
         if len(words):
-            subword_step(Z, run.W, composer, step, words)
+            subword_step(
+                Z, run.W, composer, step, words, run.shape.bound / rate, steps[words])
     if not bool(torch.isfinite(Z).all()):
         raise FloatingPointError(
-            f"training diverged: rate {settings.rate} is too high for {run.batch} blocks an "
-            "update. Lower the rate or Shape.batch."
+            f"training diverged: rate {settings.rate} is too high for {shape.batch} blocks an "
+            "update. Lower the rate or Shape.bound."
         )
     return SubwordVectors(corpus.vocabulary, Z.cpu().numpy(), scheme)
 

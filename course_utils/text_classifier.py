@@ -172,8 +172,8 @@ def _step(A, C, X: csr_array, y, rate: float) -> torch.Tensor:
     share = torch.from_numpy(X.data.astype(np.float32)).to(A.device)
     ends = torch.from_numpy(X.indptr.astype(np.int64)).to(A.device)
     loss, dC, dh = loss_and_gradients(A, C, rows, share, ends[:-1], y)
-    each = dh.repeat_interleave(ends.diff(), dim=0) * share[:, None]  # (R, D)
-    A.index_add_(0, rows, each, alpha=-rate)
+    each = dh.mul_(-rate).repeat_interleave(ends.diff(), dim=0).mul_(share[:, None])  # (R, D)
+    A.scatter_add_(0, rows[:, None].expand_as(each), each)
     C.sub_(dC, alpha=rate)
     return loss
 

@@ -12,7 +12,7 @@ from course_utils import subwords
 from course_utils.corpora import corpus_from_lines
 from course_utils.subwords import Scheme, SubwordVectors
 from course_utils.text import Vocabulary
-from course_utils.trainer import Settings, Shape
+from course_utils.trainer import Run, Settings, Shape, batches
 
 SCRIPTS = ((97, 122), (224, 255), (945, 969), (1072, 1103), (1488, 1514), (2309, 2361),
            (12353, 12435), (19968, 20400), (0x1F600, 0x1F640))
@@ -92,6 +92,40 @@ def test_a_step_moves_every_row_of_a_word_by_the_change_of_its_mean():
         for row in rows:  # a row may come twice: it moves twice
             expected[row] += d[i]
     torch.testing.assert_close(Z, expected, rtol=0, atol=1e-12)
+
+
+def test_rows_of_many_words_are_damped_by_their_own_steps():
+    """Row by row in plain Python: steps 9 and 3 count as 5 (at most) and 3; a row of both
+    words makes 8 and moves by 5/8 of the sum, a word's own row by all of it."""
+    vocabulary, scheme = Vocabulary(("sing", "singer", "oak"), (3, 2, 1)), Scheme(n_buckets=13)
+    composer = subwords.Composer(vocabulary, scheme)
+    Z = torch.randn(16, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    before, H = Z.clone(), torch.zeros(4, 5, dtype=torch.float64)
+    d = torch.arange(10.0, dtype=torch.float64).reshape(2, 5)
+    words, steps = torch.tensor([0, 1]), torch.tensor([9.0, 3.0], dtype=torch.float64)
+
+    def step():
+        H[words] += d
+
+    subwords.subword_step(Z, H, composer, step, words, 5.0, steps)
+    made, move = [0.0] * 16, torch.zeros_like(Z)
+    for i, word in enumerate(("sing", "singer")):
+        for row in [i, *scheme.rows(word, 3)]:
+            made[row] += min(float(steps[i]), 5.0)
+            move[row] += d[i]
+    for row in range(16):
+        move[row] *= min(1.0, 5.0 / made[row]) if made[row] else 1.0
+    assert max(made) > 8 and made[:3] == [5, 3, 0]
+    torch.testing.assert_close(Z, before + move, rtol=0, atol=1e-12)
+
+
+def test_steps_of_a_centre_by_hand():
+    """Window 1, K 5, all of one block: a has 1 context, b 2, so 6 (1 + 2) with two a's."""
+    run = Run(corpus_from_lines([["a", "b", "a"]], min_count=1),
+              Settings(dimension=2, window=1, subsample=0.0), Shape(block=3), "cpu")
+    (part, band, weight, _), = batches(run, 0, 0)
+    found = subwords.steps_of(part, band, weight, 3)
+    assert found.tolist() == pytest.approx([12, 12, 0])
 
 
 def test_training_gives_words_of_one_stem_similar_vectors():
