@@ -17,7 +17,6 @@ Letters: M texts, B batch, T tokens, D dimensions, L layers, K classes.
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 from . import attention as att
 from . import runtime
 from .bert import Bert, average, batch
+from .precision import autocast
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Stored:
 
     flat: Tensor  # (all tokens, D), text after text: the states after `cut` blocks
     starts: Tensor  # (M + 1) first row of each text
-    means: Tensor | None  # (L + 1, M, D): mean state of each text after each block
+    summaries: Tensor | None  # (L + 1, M, D): one vector for each text after each block
     row: dict  # text -> its number
 
     def rows(self, texts: Sequence[str]) -> Tensor:
@@ -56,16 +56,29 @@ class Stored:
         return self.flat[places] * real[..., None], real
 
     def features(self, texts: Sequence[str], layer: int = -1) -> np.ndarray:
-        """Mean states (B, D) of texts after a block; 0 is the input, -1 the last."""
-        if self.means is None:
-            raise ValueError("features: expected a store read with means=True.")
-        return self.means[layer, self.rows(texts)].numpy()
+        """Summaries (B, D) of texts after a block; 0 is the input, -1 the last."""
+        if self.summaries is None:
+            raise ValueError("features: expected a store read with a summary.")
+        return self.summaries[layer, self.rows(texts)].numpy()
+
+
+Summary = Callable[[Tensor, Tensor], Tensor]  # (B, T, D) and (B, T) to (B, D)
+
+
+def largest(h: Tensor, real: Tensor) -> Tensor:
+    """The largest value of each coordinate over real tokens: (B, T, D), (B, T) to (B, D).
+
+    >>> h = torch.tensor([[[1.0, 5.0], [2.0, 3.0], [9.0, 9.0]]])
+    >>> largest(h, torch.tensor([[True, True, False]])).tolist()
+    [[2.0, 5.0]]
+    """
+    return h.masked_fill(~real[..., None], float("-inf")).amax(1)
 
 
 @torch.no_grad()
 def store(
     bert: Bert, tokenizer, texts: Sequence[str], *, cut: int, longest: int = 48,
-    means: bool = True, size: int = 64, precision: str = "float32",
+    summary: Summary | None = average, size: int = 64, precision: str = "float32",
 ) -> Stored:
     """Read every text once, in evaluation mode, in batches of about one length.
 
@@ -79,13 +92,15 @@ def store(
         The states after this many blocks are kept, token by token.
     longest : int
         Tokens of a text at most, [CLS] and [SEP] included.
-    means : bool
-        Also keep each text's mean state after every block; needs the upper blocks too.
+    summary : callable or None
+        `average` or `largest`: also keep one vector for each text after every block, which
+        needs the upper blocks too. None: only the states after `cut` blocks.
     precision : str
-        ``"bfloat16"`` computes the products in 16 bits; see `fast_precision`.
+        ``"bfloat16"`` computes the products in 16 bits; see `precision.fast_precision`.
     """
     bert.eval()
     L, D, device = bert.config.L, bert.config.D, bert.token.weight.device
+    last = cut if summary is None else L
     if not 0 <= cut <= L:
         raise ValueError(f"cut: expected 0 to {L} blocks, got {cut}.")
     texts = list(dict.fromkeys(texts))
@@ -93,46 +108,50 @@ def store(
     lengths = torch.tensor([len(row) for row in rows])
     starts = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
     flat = torch.empty(int(starts[-1]), D)
-    found = torch.empty(L + 1, len(rows), D) if means else None
+    found = None if summary is None else torch.empty(L + 1, len(rows), D)
     for m in runtime.progress(lengths.argsort().split(size), "reading"):
         ids, real = (x.to(device) for x in batch([rows[i] for i in m.tolist()]))
         x, mask = bert.embed(ids), att.over_keys(real)
-        for layer in range(L + 1 if means else cut + 1):
+        for layer in range(last + 1):
             if layer:
                 with autocast(device, precision):
                     x = bert.encoder.blocks[layer - 1](x, mask)
             if layer == cut:
                 rows_of = torch.cat([torch.arange(starts[i], starts[i + 1]) for i in m])
                 flat[rows_of] = x[real].float().cpu()
-            if means:
-                found[layer, m] = average(x.float(), real).cpu()
+            if summary is not None:
+                found[layer, m] = summary(x.float(), real).cpu()
     return Stored(flat, starts, found, {text: i for i, text in enumerate(texts)})
 
 
 class Tuned(nn.Module):
-    """The upper blocks of an encoder, the mean over tokens, and one score a class.
+    """The upper blocks of an encoder, one vector for each text, and one score a class.
 
-    The blocks are copies: the encoder given stays as it is. Scores start at zero.
+    The blocks are copies: the encoder given stays as it is. Scores start at zero. The
+    vector is the mean over tokens (`average`) or another `summary`, such as `largest`.
     """
 
-    def __init__(self, bert: Bert, cut: int, n_classes: int) -> None:
+    def __init__(
+        self, bert: Bert, cut: int, n_classes: int, summary: Summary = average
+    ) -> None:
         super().__init__()
+        self.summary = summary
         self.blocks = copy.deepcopy(bert.encoder.blocks[cut:])
         self.drop = nn.Dropout(bert.config.dropout)
         self.top = nn.Linear(bert.config.D, n_classes)
         nn.init.zeros_(self.top.weight)
         nn.init.zeros_(self.top.bias)
 
-    def means(self, h: Tensor, real: Tensor) -> Tensor:
-        """Mean last states (B, D) of states (B, T, D) after the lower blocks."""
+    def vectors(self, h: Tensor, real: Tensor) -> Tensor:
+        """One vector (B, D) for each text, of states (B, T, D) after the lower blocks."""
         mask = att.over_keys(real)
         for block in self.blocks:
             h = block(h, mask)
-        return average(h, real)
+        return self.summary(h, real)
 
     def forward(self, h: Tensor, real: Tensor) -> Tensor:
         """Class scores (B, K) of states (B, T, D) after the lower blocks."""
-        return self.top(self.drop(self.means(h, real)))
+        return self.top(self.drop(self.vectors(h, real)))
 
 
 @dataclass(frozen=True)
@@ -156,33 +175,6 @@ class Plan:
         return max(self.epochs, -(-self.updates // -(-n // self.batch)))
 
 
-def autocast(device: torch.device, precision: str):
-    """Products in ``"bfloat16"``, or everything in ``"float32"``."""
-    if precision not in ("float32", "bfloat16"):
-        raise ValueError(f"precision: expected float32 or bfloat16, got {precision!r}.")
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-def fast_precision(device: torch.device | str) -> str:
-    """``"bfloat16"`` where a matrix product in it takes less than half the time.
-
-    Some processors have units for 16 bits, others imitate them at a high price, so this
-    measures: the best of five products in each format.
-    """
-    x, W = torch.ones(512, 384, device=device), torch.ones(384, 384, device=device)
-    best = {}
-    for kind in (torch.float32, torch.bfloat16):
-        a, b, seconds = x.to(kind), W.to(kind), []
-        for _ in range(6):
-            runtime.synchronise(x.device)
-            start = time.perf_counter()
-            a @ b
-            runtime.synchronise(x.device)
-            seconds.append(time.perf_counter() - start)
-        best[kind] = min(seconds[1:])
-    return "bfloat16" if 2 * best[torch.bfloat16] < best[torch.float32] else "float32"
-
-
 def by_length(lengths: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
     """Batches of about one length: sort by length with ties and neighbours shuffled.
 
@@ -200,14 +192,14 @@ def by_length(lengths: Tensor, size: int, generator: torch.Generator) -> list[Te
 
 def fine_tune(
     bert: Bert, kept: Stored, rows: Tensor, y: Tensor, plan: Plan, *,
-    cut: int, n_classes: int, seed: int,
+    cut: int, n_classes: int, seed: int, summary: Summary = average,
 ) -> Tuned:
     """Train the upper blocks and the class scores on texts `rows` with labels `y`.
 
     Dropout draws from torch's global generator, which is seeded here.
     """
     runtime.seed_everything(seed)
-    g, model = runtime.generator(seed), Tuned(bert, cut, n_classes).train()
+    g, model = runtime.generator(seed), Tuned(bert, cut, n_classes, summary).train()
     lengths = kept.starts[rows + 1] - kept.starts[rows]
     epochs = plan.readings(len(rows))
     groups = [{"params": model.blocks.parameters(), "lr": plan.rate},
@@ -249,17 +241,17 @@ def slope(n_steps: int) -> Callable[[int], float]:
 
 
 @torch.no_grad()
-def states(
+def vectors(
     model: Tuned, kept: Stored, rows: Tensor, *, size: int = 100, precision: str = "float32"
 ) -> np.ndarray:
-    """Mean last states (M, D) of texts `rows`, in evaluation mode."""
+    """One vector for each of the texts `rows`, (M, D), in evaluation mode."""
     model.eval()
     device, D = model.top.weight.device, model.top.in_features
     found = torch.empty(len(rows), D)
     for m in (kept.starts[rows + 1] - kept.starts[rows]).argsort().split(size):
         h, real = (x.to(device) for x in kept.take_rows(rows[m]))
         with autocast(device, precision):
-            found[m] = model.means(h, real).float().cpu()
+            found[m] = model.vectors(h, real).float().cpu()
     return found.numpy()
 
 
@@ -268,11 +260,13 @@ def predict(
     model: Tuned, kept: Stored, rows: Tensor, *, size: int = 100, precision: str = "float32"
 ) -> np.ndarray:
     """Classes of texts `rows`, in evaluation mode."""
-    means = torch.from_numpy(states(model, kept, rows, size=size, precision=precision))
-    return model.top(means.to(model.top.weight.device)).argmax(1).cpu().numpy()
+    found = torch.from_numpy(vectors(model, kept, rows, size=size, precision=precision))
+    return model.top(found.to(model.top.weight.device)).argmax(1).cpu().numpy()
 
 
-def classifier(bert: Bert, kept: Stored, plan: Plan, *, cut: int) -> Callable:
+def classifier(
+    bert: Bert, kept: Stored, plan: Plan, *, cut: int, summary: Summary = average
+) -> Callable:
     """Fine-tuning as a model of `few_labels`: texts, labels, test texts, seed to classes.
 
     All texts must be in `kept`, which was read with the same `cut`.
@@ -281,7 +275,7 @@ def classifier(bert: Bert, kept: Stored, plan: Plan, *, cut: int) -> Callable:
     def classify(texts, labels, test_texts, seed):
         y = torch.as_tensor(labels).long()
         model = fine_tune(bert, kept, kept.rows(texts), y, plan, cut=cut,
-                          n_classes=int(y.max()) + 1, seed=seed)
+                          n_classes=int(y.max()) + 1, seed=seed, summary=summary)
         return predict(model, kept, kept.rows(test_texts), precision=plan.precision)
 
     return classify
