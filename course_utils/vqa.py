@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from .captioning import Regions
 from .detection import SHAPES
-from .scenes import COLOURS, NEW, RELATIONS, Scenes, name, relations, take
+from .scenes import COLOURS, NEW, RELATIONS, Scenes, draw, name, relations, take
 from .seq2seq import AdditiveAttention, Memory, pad
 
 TYPES = ("colour", "shape", "count", "existence", "relation")
@@ -187,3 +187,20 @@ class Answerer(nn.Module):
         q = self.question(x)
         seen, weights = self.look(q, a)
         return self.out(torch.relu(self.hidden(torch.cat([q, seen], -1)))), weights
+
+
+def train(model: Answerer, seed: int, updates: int, rate: float = 5e-3) -> Answerer:
+    """New scenes and questions of the training part at each update; evaluation mode after."""
+    rng = np.random.default_rng(seed)
+    adam = torch.optim.Adam(model.parameters(), rate)
+    falling = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.05, updates)
+    for _ in range(updates):
+        some, questions = batch(draw(rng, 64, held_out=False), rng)
+        x, y = integers(questions)
+        loss = F.cross_entropy(model(some.images, x)[0], y)
+        adam.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        adam.step()
+        falling.step()
+    return model.eval()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from course_utils import captioning, runtime, scenes, seq2seq, vqa
+from teaching import taught
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,16 @@ def test_a_weighted_mean_cannot_count():
         return attend(u, seq2seq.Memory(a, attend.U_a(a), real, a[:, 0]))[0]
 
     torch.testing.assert_close(seen(1), seen(2), rtol=0, atol=1e-12)
+
+
+def test_training_on_the_page_is_training_in_the_library():
+    found = []
+    for train in (vqa.train, taught("10h_questions", "train")):
+        runtime.seed_everything(0)
+        model = train(vqa.Answerer(captioning.Regions(8), H=6), 3, 2)
+        found.append([p.detach().clone() for p in model.parameters()])
+    for ours, theirs in zip(*found):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_scenes_that_allow_nothing_are_refused():
