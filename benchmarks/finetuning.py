@@ -27,7 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from course_utils import data, few_labels, finetuning, processes, runtime  # noqa: E402
+from course_utils import data, few_labels, finetuning, processes  # noqa: E402
+from course_utils import runtime, text_classifier, transfer  # noqa: E402
 from course_utils.bert import Bert, average  # noqa: E402
 from course_utils.precision import fast_precision  # noqa: E402
 from course_utils.wordpiece import WordPiece  # noqa: E402
@@ -36,6 +37,7 @@ RESULTS = Path(__file__).parent / "results" / "finetuning.json"
 DECAYS = (0.1, 0.03, 0.01, 0.001)
 SIZES = {"critics": (32, 128, 512, 2048, 10_201), "newsgroups": (128, 512, 2048)}
 LONGEST = {"critics": 48, "newsgroups": 128}  # tokens
+SEEDS = range(3)
 JUDGED = {"critics": None, "newsgroups": 1000}  # test texts; None: all
 SUMMARIES = {"mean": average, "largest": finetuning.largest}
 TRIED = (("mean", 1e-4), ("largest", 1e-4), ("largest", 2e-4))  # by `choose`
@@ -51,21 +53,26 @@ class Task:
         self.train, self.test = texts.train, texts.test
         picked = few_labels.labelled_order(self.test.labels, seed=0)[:JUDGED[name]]
         self.judged = np.sort(picked)
+        orders = [few_labels.labelled_order(self.train.labels, s) for s in SEEDS]
+        used = np.unique([order[: SIZES[name][-1]] for order in orders])
+        self.texts = [self.train.texts[m] for m in used]  # what is read at all
+        self.texts += [self.test.texts[m] for m in self.judged]
         self.plan = replace(PLAN, precision=fast_precision("cpu"))
 
     @cache
     def read(self, summary=None) -> finetuning.Stored:
         """All texts; without a summary only what enters the blocks, which is quick."""
         return finetuning.store(
-            self.encoder, WordPiece.minilm(), [*self.train.texts, *self.test.texts],
-            cut=CUT, longest=LONGEST[self.name], summary=summary,
-            precision=self.plan.precision,
+            self.encoder, WordPiece.minilm(), self.texts, cut=CUT, summary=summary,
+            longest=LONGEST[self.name], precision=self.plan.precision,
         )
 
     def model(self, kind: str):
         """A classifier of `few_labels`; "frozen mean 3" reads the means after block 3."""
         if kind == "fine-tuned":
             return self.tuned(self.plan)
+        if not kind.startswith("frozen"):
+            return counting(kind, self.texts)
         _frozen, summary, *layer = kind.split()
         layer, kept = int(*layer or (-1,)), self.read(SUMMARIES[summary])
         fit = few_labels.on_features(lambda some: kept.features(some, layer))
@@ -96,6 +103,23 @@ class Task:
         return {"right": right, "of": len(held)}
 
 
+def counting(kind: str, texts):
+    """The contenders without an encoder; "bag 100" reads the first 100 words only."""
+    if kind == "GloVe":
+        glove, used = data.glove(), {w for t in texts for w in transfer.lower_words(t)}
+        vectors = {w: v for w, v in zip(glove.words, glove.matrix) if w in used}
+        return few_labels.tuned(transfer.frozen_average(vectors), DECAYS)
+    if kind == "FastText":
+        return few_labels.tuned(text_classifier.fit_texts, (3, 10))
+    n_words = int(kind.partition(" ")[2] or 10**6)
+
+    def fit(texts, labels, test_texts, seed, alphas):
+        cut = [[" ".join(t.split()[:n_words]) for t in part] for part in (texts, test_texts)]
+        return transfer.bag_naive_bayes(cut[0], labels, cut[1], seed, alphas)
+
+    return few_labels.tuned(fit, (3.0, 1.0, 0.3, 0.1))
+
+
 def encoder(start: str, seed: int) -> Bert:
     """MiniLM with its weights, or the same network before any training."""
     published = Bert.minilm()
@@ -114,29 +138,30 @@ def wanted():
     full, few = SIZES["critics"][-1], SIZES["critics"][:-1]
     yield "critics", "published", "fine-tuned", full, 0
     for size in few:
-        for seed in range(3):
+        for seed in SEEDS:
             yield "critics", "published", "fine-tuned", size, seed
     yield "critics", "untrained", "fine-tuned", full, 0
     for summary in SUMMARIES:
-        for seed in range(3):
+        for seed in SEEDS:
             for size in SIZES["critics"]:
                 yield "critics", "published", f"frozen {summary}", size, seed
         for layer in range(6):
             yield "critics", "published", f"frozen {summary} {layer}", full, 0
-    for seed in (1, 2):
+    for seed in SEEDS[1:]:
         yield "critics", "published", "fine-tuned", full, seed
-    for seed in range(3):
-        for size in SIZES["newsgroups"]:
-            yield "newsgroups", "published", "frozen mean", size, seed
+    for kind in ("frozen mean", "bag", "bag 100", "FastText", "GloVe"):
+        for seed in SEEDS:
+            for size in SIZES["newsgroups"]:
+                yield "newsgroups", "published", kind, size, seed
     for size in SIZES["newsgroups"]:
-        for seed in range(3):
+        for seed in SEEDS:
             yield "newsgroups", "published", "fine-tuned", size, seed
     yield from (("critics", "published", f"try {summary} {rate:g}", full, 0)
                 for summary, rate in TRIED)
-    for seed in range(3):
+    for seed in SEEDS:
         for size in few[2:]:
             yield "critics", "untrained", "fine-tuned", size, seed
-    for seed in (1, 2):
+    for seed in SEEDS[1:]:
         yield "critics", "untrained", "fine-tuned", full, seed
 
 

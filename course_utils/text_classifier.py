@@ -20,7 +20,7 @@ from torch.nn.functional import embedding_bag
 
 from . import runtime
 from .subwords import fnv1a
-from .text import Vocabulary, expect_tokens
+from .text import Vocabulary, expect_tokens, words
 
 MULTIPLIER = np.uint64(116049371)
 
@@ -185,3 +185,17 @@ def _labels(y, n_documents: int, n_classes: int) -> torch.Tensor:
     if y.min() < 0 or y.max() >= n_classes:
         raise ValueError(f"y: expected 0 to {n_classes - 1}, got {y.min()} to {y.max()}.")
     return torch.from_numpy(y.astype(np.int64))
+
+
+def fit_texts(texts, labels, test_texts, seed, epochs, *, n_buckets=50_000) -> list[np.ndarray]:
+    """Classes of test texts for each number of epochs: a `fit` for `few_labels.tuned`.
+
+    Lower-cased words and pairs of the training texts. Sets of fewer than 512 texts are read
+    512 / M times in each epoch, so that few labels do not mean few updates.
+    """
+    documents, others = ([words(t.lower()) for t in part] for part in (texts, test_texts))
+    vocabulary = Vocabulary.from_tokens(w for d in documents for w in d)
+    X, X_test = (features(part, vocabulary, n_buckets) for part in (documents, others))
+    more = max(1, 512 // len(texts))
+    plans = [Settings(epochs=more * e, rate=0.5, seed=seed) for e in epochs]
+    return [train(X, labels, int(labels.max()) + 1, plan).predict(X_test) for plan in plans]

@@ -121,3 +121,19 @@ def test_the_chapters_gradient_is_the_librarys():
     torch.testing.assert_close(L, loss, rtol=0, atol=1e-12)
     torch.testing.assert_close(dC, dC_2, rtol=0, atol=1e-12)
     torch.testing.assert_close(dA, torch.outer(x, dh[0]), rtol=0, atol=1e-12)
+
+
+def test_a_fit_for_few_labels_learns_words_and_is_the_library_s_training():
+    """Class = the word that occurs; the second setting is the training by hand."""
+    texts = [f"{w} the of" for w in ("good", "bad", "odd")] * 5
+    labels = np.array([0, 1, 2] * 5)
+    others = ["Bad of", "good", "odd the"]
+    few, many = tc.fit_texts(texts, labels, others, 3, (0, 4))
+    assert many.tolist() == [1, 0, 2] and len(set(few.tolist())) == 1  # untrained: a tie
+    words = [t.split() for t in texts]
+    vocabulary = Vocabulary.from_tokens(w for d in words for w in d)
+    X = tc.features(words, vocabulary, 50_000)
+    plan = tc.Settings(epochs=4 * (512 // 15), rate=0.5, seed=3)
+    model = tc.train(X, labels, 3, plan)
+    again = tc.fit_texts(texts, labels, texts, 3, (4,))[0]
+    assert (model.predict(X) == again).all()
