@@ -154,12 +154,14 @@ def subword_step(
     r"""Compose the vectors of `words` (U,), let `step` change them, and pass the change on.
 
     A step of skip-gram moves row h of H by d; every row of Z that h is the mean of moves by
-    the same d (not by its share), as in FastText. An n-gram of many words would so move by
-    the changes of all of them at once. Where they are made of more than `most` steps, its
-    move shrinks, as that of a busy row does in `blocks.damping`:
+    the same d (not by its share), as in FastText. An n-gram of many words so moves by the
+    changes of all of them at once, each of which it feels by its share in the mean. Where
+    those shares make more than `most` steps, its move shrinks, as that of a busy row does
+    in `blocks.damping`:
 
     .. math:: z_g \leftarrow z_g + \min\Bigl(1, \frac{\text{most}}{\sum_{w \ni g} s_w}\Bigr)
-              \sum_{w \ni g} d_w, \qquad s_w = \min(\text{steps of } w, \text{most})
+              \sum_{w \ni g} d_w, \qquad
+              s_w = \frac{\min(\text{steps of } w, \text{most})}{1 + \lvert G_w \rvert}
 
     Parameters
     ----------
@@ -176,7 +178,7 @@ def subword_step(
     length = composer.length[words]
     change = change.repeat_interleave(length, dim=0)  # (R, D)
     if steps is not None:
-        each = steps.clamp(max=most).repeat_interleave(length)
+        each = (steps.clamp(max=most) / length).repeat_interleave(length)
         change.mul_(blocks.damping(len(Z), rows, each, 1.0, most)[:, None])
     Z.scatter_add_(0, rows[:, None].expand_as(change), change)
 

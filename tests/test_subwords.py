@@ -94,28 +94,32 @@ def test_a_step_moves_every_row_of_a_word_by_the_change_of_its_mean():
     torch.testing.assert_close(Z, expected, rtol=0, atol=1e-12)
 
 
-def test_rows_of_many_words_are_damped_by_their_own_steps():
-    """Row by row in plain Python: steps 9 and 3 count as 5 (at most) and 3; a row of both
-    words makes 8 and moves by 5/8 of the sum, a word's own row by all of it."""
-    vocabulary, scheme = Vocabulary(("sing", "singer", "oak"), (3, 2, 1)), Scheme(n_buckets=13)
-    composer = subwords.Composer(vocabulary, scheme)
-    Z = torch.randn(16, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("n_buckets", [1, 2, 13])
+def test_rows_of_many_words_are_damped_by_their_own_steps(n_buckets):
+    """Row by row in plain Python: sing has 11 rows, singer 19, and each of them takes its
+    share of 33 steps (of which 22 count, the most) and of 19. In one bucket that makes
+    10 (22 / 11) + 18 (19 / 19) = 38 steps: it moves by 22 / 38 of the sum."""
+    vocabulary, scheme = Vocabulary(("sing", "singer", "oak"), (3, 2, 1)), Scheme(n_buckets)
+    composer, most = subwords.Composer(vocabulary, scheme), 22.0
+    Z = torch.randn(3 + n_buckets, 5, dtype=torch.float64,
+                    generator=torch.Generator().manual_seed(0))
     before, H = Z.clone(), torch.zeros(4, 5, dtype=torch.float64)
     d = torch.arange(10.0, dtype=torch.float64).reshape(2, 5)
-    words, steps = torch.tensor([0, 1]), torch.tensor([9.0, 3.0], dtype=torch.float64)
+    words, steps = torch.tensor([0, 1]), torch.tensor([33.0, 19.0], dtype=torch.float64)
 
     def step():
         H[words] += d
 
-    subwords.subword_step(Z, H, composer, step, words, 5.0, steps)
-    made, move = [0.0] * 16, torch.zeros_like(Z)
+    subwords.subword_step(Z, H, composer, step, words, most, steps)
+    made, move = [0.0] * len(Z), torch.zeros_like(Z)
     for i, word in enumerate(("sing", "singer")):
-        for row in [i, *scheme.rows(word, 3)]:
-            made[row] += min(float(steps[i]), 5.0)
+        rows = [i, *scheme.rows(word, 3)]
+        for row in rows:
+            made[row] += min(float(steps[i]), most) / len(rows)
             move[row] += d[i]
-    for row in range(16):
-        move[row] *= min(1.0, 5.0 / made[row]) if made[row] else 1.0
-    assert max(made) > 8 and made[:3] == [5, 3, 0]
+    for row in range(len(Z)):
+        move[row] *= min(1.0, most / made[row]) if made[row] else 1.0
+    assert made[:3] == [2, 1, 0] and (n_buckets > 1 or made[3] == 38)
     torch.testing.assert_close(Z, before + move, rtol=0, atol=1e-12)
 
 
