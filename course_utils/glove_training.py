@@ -1,10 +1,10 @@
 """GloVe, trained on all counts of a corpus: the steps of `glove`, fast.
 
-Introduced in chapter 4. Adds to `glove`: batches in the form of small sparse matrices, so
-that inner products are taken only where there is a count, and gradients are summed by word
-instead of scattered pair by pair; and the loop over epochs, with checkpoints.
+Introduced in chapter 4. Adds to `glove`: batches in the form of sparse matrices, so that
+inner products are taken only where there is a count, gradients are summed by word instead
+of scattered pair by pair, and the loop over epochs, with checkpoints.
 
-Letters: N vocabulary, D dimensions, B pairs of a batch, U distinct words on one side of it.
+Letters: N vocabulary, D dimensions, B pairs of a batch, U distinct words of a batch.
 """
 
 from __future__ import annotations
@@ -15,68 +15,65 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch.nn.functional import embedding_bag
 
 from . import runtime
-from .glove import NAMES, Glove, Settings, initial, pairs, weight
+from .glove import Glove, Settings, initial, pairs, weight
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a batch, rows or columns: a matrix (U, U') of its pairs, by this side."""
+    """One side of a batch of pairs, rows or columns, in the order of its words."""
 
-    words: torch.Tensor  # (U,) distinct words, rising
-    at: torch.Tensor  # (B,) place of each pair's word among them
     order: torch.Tensor  # (B,) the permutation of the batch that sorts this side
-    starts: torch.Tensor  # (U + 1,) where the pairs of each word begin
-    others: torch.Tensor  # (B,) places on the other side, in that order
-    n_others: int  # U'
+    others: torch.Tensor  # (B,) the words on the other side, in that order
+    words: torch.Tensor  # (U,) distinct words of this side, rising
+    starts: torch.Tensor  # (U,) where the pairs of each word begin
 
     @classmethod
-    def of(cls, words, at, others, n_others: int) -> Side:
-        """Sort the pairs by `at` (B,)."""
-        order = at.argsort(stable=True)
-        ends = torch.bincount(at, minlength=len(words)).cumsum(0)
-        starts = torch.cat([ends.new_zeros(1), ends]).int()
-        return cls(words, at, order, starts, others[order].int(), n_others)
+    def of(cls, words: torch.Tensor, others: torch.Tensor) -> Side:
+        """Sort the pairs by `words` (B,)."""
+        order = words.argsort(stable=True)
+        distinct, counts = torch.unique_consecutive(words[order], return_counts=True)
+        return cls(order, others[order], distinct, counts.cumsum(0) - counts)
 
-    def matrix(self, values: torch.Tensor) -> torch.Tensor:
-        """Values (B,) of the pairs as a sparse matrix (U, U')."""
-        with warnings.catch_warnings():  # torch says once that this form is young
-            warnings.filterwarnings("ignore", message="Sparse")
-            return torch.sparse_csr_tensor(
-                self.starts, self.others, values.index_select(0, self.order),
-                (len(self.words), self.n_others), check_invariants=False,
-            )
+    def sums(self, factors: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """For each word, the sum of factors (B,) times vectors of the other side: (U, D)."""
+        return embedding_bag(
+            self.others, vectors, self.starts, mode="sum",
+            per_sample_weights=factors.index_select(0, self.order),
+        )
+
+    def add(self, table: torch.Tensor, rows: torch.Tensor) -> None:
+        """Add one row a word (U, D) to the table (N, D)."""
+        table.scatter_add_(0, self.words[:, None].expand_as(rows), rows)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs, sorted by their row, and both sides of them."""
+    """Pairs, sorted by their row: the stored cells of a sparse matrix (N, N)."""
 
-    log_x: torch.Tensor  # sparse (U, U'): ln X where the batch has a pair
+    i: torch.Tensor  # (B,) rows of X, rising
+    j: torch.Tensor  # (B,) columns
+    log_x: torch.Tensor  # sparse (N, N), B cells: ln X where the batch has a pair
     f: torch.Tensor  # (B,) weights
     rows: Side
     columns: Side
 
     @classmethod
-    def of(cls, i, j, x, settings: Settings) -> Batch:
-        """Sort and mark the pairs i, j, x (B,) once; every epoch uses the batch again."""
+    def of(cls, i, j, x, settings: Settings, n_vocab: int) -> Batch:
+        """Sort and mark the pairs once; every epoch uses the batch again."""
         order = i.argsort(stable=True)
         i, j, x = i[order], j[order], x[order]
-        (I, row), (J, column) = (torch.unique(k, return_inverse=True) for k in (i, j))
-        rows, columns = Side.of(I, row, column, len(J)), Side.of(J, column, row, len(I))
+        ends = torch.bincount(i, minlength=n_vocab).cumsum(0)
+        starts = torch.cat([ends.new_zeros(1), ends])
+        log_x = _sparse(starts.int(), j.int(), x.log())
         f = weight(x, settings.x_max, settings.alpha)
-        return cls(rows.matrix(x.log()), f, rows, columns)
+        return cls(i, j, log_x, f, Side.of(i, j), Side.of(j, i))
 
-    @property
-    def i(self) -> torch.Tensor:
-        """Rows of X (B,), rising."""
-        return self.rows.words[self.rows.at]
-
-    @property
-    def j(self) -> torch.Tensor:
-        """Columns of X (B,)."""
-        return self.columns.words[self.columns.at]
+    def matrix(self, values: torch.Tensor) -> torch.Tensor:
+        """Values (B,) in the cells of the batch: sparse (N, N)."""
+        return _sparse(self.log_x.crow_indices(), self.log_x.col_indices(), values)
 
 
 def batches(
@@ -86,7 +83,7 @@ def batches(
     i, j, x = pairs(X, dtype=dtype)
     order = torch.randperm(len(x), generator=generator)
     return [
-        Batch.of(i[p].to(device), j[p].to(device), x[p].to(device), settings)
+        Batch.of(i[p].to(device), j[p].to(device), x[p].to(device), settings, X.shape[0])
         for p in order.split(settings.batch)
     ]
 
@@ -99,49 +96,48 @@ def fast_step(model: Glove, batch: Batch, settings: Settings) -> torch.Tensor:
               \text{ in the cells of the batch}, \quad G = \eta f(X) \odot E, \quad
               W \leftarrow W - H^{-1/2} G \tilde W
 
-    on copies of the rows that the batch uses. Returns the sum of f diff^2 / 2 as a tensor,
-    so that a GPU need not wait.
+    Returns the sum of f diff^2 / 2 as a tensor, so that a GPU need not wait.
     """
-    rows, columns = batch.rows, batch.columns
-    w, w_tilde, b, b_tilde = (
-        getattr(model, name).index_select(0, side.words)
-        for name, side in zip(NAMES, (rows, columns) * 2)
-    )  # (U, D), (U', D), (U,), (U',)
-    products = torch.sparse.sampled_addmm(batch.log_x, w, w_tilde.t(), beta=-1)
-    bias = b.index_select(0, rows.at) + b_tilde.index_select(0, columns.at)
-    diff = products.values() + bias  # (B,)
-    g = settings.eta * batch.f * diff
-    for name, side, mine, far, other in (
-        ("w", rows, w, columns, w_tilde), ("w_tilde", columns, w_tilde, rows, w)
-    ):
-        _move_vectors(model, name, (side, mine), (far, other), g)
-    _move_biases(model, "b", rows, b, g)
-    _move_biases(model, "b_tilde", columns, b_tilde, g)
+    products = torch.sparse.sampled_addmm(batch.log_x, model.w, model.w_tilde.t(), beta=-1)
+    b = model.b.index_select(0, batch.i) + model.b_tilde.index_select(0, batch.j)
+    diff = products.values() + b  # (B,)
+    g = -settings.eta * batch.f * diff
+    move = _by_row if settings.accumulator == "row" else _by_element
+    move(model, batch, g)
+    for name, at in (("b", batch.i), ("b_tilde", batch.j)):
+        h = model.squares[name]
+        getattr(model, name).index_add_(0, at, g * h.rsqrt().index_select(0, at))
+        h.index_add_(0, at, g * g)
     return (batch.f * diff * diff).sum() / 2
 
 
-def _move_vectors(model: Glove, name: str, near, far, g: torch.Tensor) -> None:
-    """Move one side's vectors (U, D) by the pairs' g (B,), then add to its squares."""
-    (side, mine), (far_side, other) = near, far
-    h = model.squares[name].index_select(0, side.words)
-    if h.ndim == 1:  # one sum a row, of the mean square
-        by_pair = -g * h.rsqrt().index_select(0, side.at)
-        moved = torch.addmm(mine, side.matrix(by_pair), other)
-        mean = torch.linalg.vector_norm(other, dim=1).square_() / other.shape[1]
-        h.index_add_(0, side.at, g * g * mean.index_select(0, far_side.at))
-    else:
-        moved = mine - (side.matrix(g) @ other).div_(h.sqrt())
-        h += side.matrix(g * g) @ (other * other)
-    getattr(model, name).index_copy_(0, side.words, moved)
-    model.squares[name].index_copy_(0, side.words, h)
+def _by_row(model: Glove, batch: Batch, g: torch.Tensor) -> None:
+    """Move the vectors by g (B,); each keeps one sum, of its gradients' mean square."""
+    w, w_tilde, h = model.w, model.w_tilde, model.squares
+    mean = [torch.linalg.vector_norm(v, dim=1).square_() / v.shape[1] for v in (w, w_tilde)]
+    by_row, by_column = (
+        g * h[name].rsqrt().index_select(0, at)
+        for name, at in (("w", batch.i), ("w_tilde", batch.j))
+    )
+    change = batch.columns.sums(by_column, w)  # (U, D), before w moves
+    w.addmm_(batch.matrix(by_row), w_tilde)
+    batch.columns.add(w_tilde, change)
+    for name, at, other, squares in (
+        ("w", batch.i, batch.j, mean[1]), ("w_tilde", batch.j, batch.i, mean[0])
+    ):
+        h[name].index_add_(0, at, g * g * squares.index_select(0, other))
 
 
-def _move_biases(model: Glove, name: str, side: Side, mine, g: torch.Tensor) -> None:
-    """The same for biases (U,); a bias keeps its own sum."""
-    h = model.squares[name].index_select(0, side.words)
-    total, square = (torch.zeros_like(h).index_add_(0, side.at, v) for v in (g, g * g))
-    getattr(model, name).index_copy_(0, side.words, mine - total / h.sqrt())
-    model.squares[name].index_copy_(0, side.words, h + square)
+def _by_element(model: Glove, batch: Batch, g: torch.Tensor) -> None:
+    """Move the vectors by g (B,); every element keeps a sum of its own."""
+    sides = ("w", batch.rows, model.w_tilde), ("w_tilde", batch.columns, model.w)
+    found = [
+        (name, side, side.sums(g, v), side.sums(g * g, v * v)) for name, side, v in sides
+    ]  # all from before the step
+    for name, side, total, square in found:
+        h = model.squares[name]
+        side.add(getattr(model, name), total.div_(h.index_select(0, side.words).sqrt_()))
+        side.add(h, square)
 
 
 def train(
@@ -198,6 +194,14 @@ def train(
         if after_epoch is not None:
             after_epoch(model)
     return model
+
+
+def _sparse(starts, columns, values) -> torch.Tensor:
+    """A square matrix of compressed rows; torch says once that this form is young."""
+    shape = (len(starts) - 1,) * 2
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse")
+        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
 
 
 def _fits(model: Glove, n_vocab: int, settings: Settings) -> None:

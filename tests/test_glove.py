@@ -119,7 +119,7 @@ def test_one_pair_at_a_time_equals_stanfords_loop(accumulator):
         expected = by_pairs(slow, i, j, x, settings)
         found = [sum(glove.adagrad_step(batch_form, *p, settings)
                      for p in zip(i.split(1), j.split(1), x.split(1))),
-                 sum(float(fast_step(fast, Batch.of(*p, settings), settings))
+                 sum(float(fast_step(fast, Batch.of(*p, settings, N), settings))
                      for p in zip(i.split(1), j.split(1), x.split(1)))]
         assert found == pytest.approx([expected] * 2, abs=1e-11)
     assert gap(slow, batch_form) < 1e-12 and gap(slow, fast) < 1e-12
@@ -133,7 +133,7 @@ def test_fast_step_equals_the_formula_on_a_batch_with_shared_words(accumulator):
     one, other = model(settings), model(settings)
     for _ in range(3):
         a = glove.adagrad_step(one, i, j, x, settings)
-        b = float(fast_step(other, Batch.of(i, j, x, settings), settings))
+        b = float(fast_step(other, Batch.of(i, j, x, settings, N), settings))
         assert a == pytest.approx(b, abs=1e-11)
     assert gap(one, other) < 1e-12
 
