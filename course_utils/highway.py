@@ -88,21 +88,20 @@ class DeepReplicas(nn.Module):
         self.first = ReplicaLinear(S, D_in, D, generator=generator)
         self.last = ReplicaLinear(S, D, K, generator=generator)
         he = branch_scale * (2 / D) ** 0.5
-        self.W_H = _layers(depth, S, D, he, generator)
-        self.b_H = _biases(depth, S, D, 0.0)
-        gated = kind == "highway"
-        self.W_T = _layers(depth if gated else 0, S, D, D**-0.5, generator)
-        self.b_T = _biases(depth if gated else 0, S, D, gate_bias)
+        self.W_H = _layers(depth, S, D, he, generator)  # (S, L, D, D)
+        self.b_H = nn.Parameter(torch.zeros(S, depth, 1, D))
+        if kind == "highway":
+            self.W_T = _layers(depth, S, D, D**-0.5, generator)
+            self.b_T = nn.Parameter(torch.full((S, depth, 1, D), float(gate_bias)))
 
     def hidden(self, x: Tensor) -> list[Tensor]:
         """The input and output of every layer: depth + 1 tensors (S, B, D)."""
         states = [self.first(x)]
+        layer = {"plain": plain, "highway": highway, "residual": residual}[self.kind]
+        stacks = [self.W_H, self.b_H]
         if self.kind == "highway":
-            for weights in zip(self.W_H, self.b_H, self.W_T, self.b_T):
-                states.append(highway(states[-1], *weights))
-            return states
-        layer = plain if self.kind == "plain" else residual
-        for weights in zip(self.W_H, self.b_H):
+            stacks += [self.W_T, self.b_T]
+        for weights in zip(*(stack.unbind(1) for stack in stacks)):  # layer by layer
             states.append(layer(states[-1], *weights))
         return states
 
@@ -110,11 +109,7 @@ class DeepReplicas(nn.Module):
         return self.last(self.hidden(x)[-1])  # (S, B, K)
 
 
-def _layers(depth: int, S: int, D: int, std: float, generator) -> nn.ParameterList:
-    return nn.ParameterList(
-        torch.randn(S, D, D, generator=generator) * std for _ in range(depth)
-    )
-
-
-def _biases(depth: int, S: int, D: int, value: float) -> nn.ParameterList:
-    return nn.ParameterList(torch.full((S, 1, D), value) for _ in range(depth))
+def _layers(depth: int, S: int, D: int, std: float, generator) -> nn.Parameter:
+    """All layers in one tensor (S, L, D, D): one update of Adam instead of L."""
+    drawn = [torch.randn(S, D, D, generator=generator) for _ in range(depth)]
+    return nn.Parameter(torch.stack(drawn, 1) * std)

@@ -47,7 +47,7 @@ def rnn_loop(a: Tensor, W_h_T: Tensor, state: Tensor, _: Tensor) -> Tensor:
     """Elman cell, tanh. a: (T, S, B, H) input products; state: (S, B, H)."""
     h = []
     for a_t in a.unbind(0):
-        state = torch.tanh(torch.baddbmm(a_t, state, W_h_T))
+        state = torch.baddbmm(a_t, state, W_h_T).tanh_()
         h.append(state)
     return torch.stack(h)
 
@@ -58,21 +58,21 @@ def gru_loop(a: Tensor, W_h_T: Tensor, state: Tensor, b_hn: Tensor) -> Tensor:
     gates, candidate = a.split([2 * H, H], dim=-1)
     W_gates, W_candidate = W_h_T.split([2 * H, H], dim=-1)
     for gates_t, x_t in zip(gates.unbind(0), candidate.unbind(0)):
-        r_z = torch.sigmoid(torch.baddbmm(gates_t, state, W_gates))
+        r_z = torch.baddbmm(gates_t, state, W_gates).sigmoid_()
         r, z = r_z.chunk(2, dim=-1)
-        n = torch.tanh(torch.addcmul(x_t, r, torch.baddbmm(b_hn, state, W_candidate)))
+        n = torch.addcmul(x_t, r, torch.baddbmm(b_hn, state, W_candidate)).tanh_()
         state = torch.lerp(n, state, z)  # n + z (h - n)
         h.append(state)
     return torch.stack(h)
 
 
 def lstm_loop(a: Tensor, W_h_T: Tensor, state: Tensor, _: Tensor) -> Tensor:
-    """LSTM. a: (T, S, B, 4H)."""
+    """LSTM. a: (T, S, B, 4H). Gates in place, as in `course_utils.recurrent`."""
     h, c_t = [], state
     for a_t in a.unbind(0):
-        i, f, g, o = torch.baddbmm(a_t, state, W_h_T).chunk(4, dim=-1)
-        c_t = torch.sigmoid(f) * c_t + torch.sigmoid(i) * torch.tanh(g)
-        state = torch.sigmoid(o) * torch.tanh(c_t)
+        i, f, g, o = torch.baddbmm(a_t, state, W_h_T).unsafe_chunk(4, dim=-1)
+        c_t = f.sigmoid_() * c_t + i.sigmoid_() * g.tanh_()
+        state = o.sigmoid_() * torch.tanh(c_t)
         h.append(state)
     return torch.stack(h)
 

@@ -68,9 +68,9 @@ def test_deep_net_is_its_layers(kind):
     one = 1  # the second copy, computed alone
     state = x[one] @ net.first.V[one].T + net.first.b_y[one]
     for k in range(3):
-        W_H, b_H = net.W_H[k][one], net.b_H[k][one]
+        W_H, b_H = net.W_H[one, k], net.b_H[one, k]
         if kind == "highway":
-            state = highway(state, W_H, b_H, net.W_T[k][one], net.b_T[k][one])
+            state = highway(state, W_H, b_H, net.W_T[one, k], net.b_T[one, k])
         else:
             state = {"plain": plain, "residual": residual}[kind](state, W_H, b_H)
     y = state @ net.last.V[one].T + net.last.b_y[one]
