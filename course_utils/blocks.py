@@ -2,9 +2,10 @@ r"""Negative sampling in blocks: many pairs in one small matrix product.
 
 Introduced in chapter 3, section "A trainer". The words of a text are laid on one line;
 a block is b neighbouring positions, with w more on each side. All pairs of a block are
-entries of one product of b centres with b + 2w contexts, and all its centres share J
-negatives, each with weight K c_i / J for a centre with c_i contexts. So the expected
-gradient is that of K negatives for each pair. `word2vec.NegativeSampling` is the oracle.
+entries of one product of b centres with b + 2w contexts. Groups of b centres, each from
+another block, share J negatives, each with weight K c_i / J for a centre with c_i contexts.
+So the expected gradient is that of K negatives for each pair. The oracle is
+`word2vec.NegativeSampling`.
 
 All gradients of an update are taken at the same weights. A row that would make too many
 such steps at once makes fewer, see `damping`.
@@ -25,7 +26,7 @@ class Blocks(NamedTuple):
     """n blocks of b positions; pad positions hold the id N, one past the vocabulary.
 
     ``line`` (n, b + 2w): ids of the positions and their halo; ``radius`` (n, b): the
-    window of each centre, 0 on pads; ``negatives`` (n, J).
+    window of each centre, 0 on pads; ``negatives`` (n, J), for the groups of `mixed`.
     """
 
     line: Tensor
@@ -70,12 +71,6 @@ def bands(line: Tensor, radius: Tensor, pad: int, table: Tensor) -> Tensor:
     return band.view(-1, b, length).mul_((line != pad)[:, None])
 
 
-def add_rows(table: Tensor, ids: Tensor, rows: Tensor) -> None:
-    """Add rows (n, m, D) to the rows `ids` (n m) of the table, repeated ids included."""
-    D = table.shape[1]
-    table.scatter_add_(0, ids[:, None].expand(-1, D), rows.view(-1, D))
-
-
 def damping(n_rows: int, ids: Tensor, steps: Tensor, rate: float, bound: float) -> Tensor:
     r"""Factors that keep rate times the steps of a row within a bound, for each of `ids`.
 
@@ -100,14 +95,38 @@ def damping(n_rows: int, ids: Tensor, steps: Tensor, rate: float, bound: float) 
     return (bound / (rate * total)).clamp_(max=1).index_select(0, ids)
 
 
+def move(table: Tensor, ids: Tensor, rows: Tensor, steps: Tensor, rate: float,
+         bound: float) -> None:
+    """Add rows (n, m, D), damped by their steps (n, m), to the rows `ids` (n m) of a table."""
+    d = damping(len(table), ids, steps.reshape(-1), rate, bound)  # (n m)
+    rows = rows.view(len(ids), -1).mul_(d[:, None])
+    table.scatter_add_(0, ids[:, None].expand_as(rows), rows)
+
+
+def mixed(X: Tensor) -> Tensor:
+    """A view of X (n, b, D) in n other groups: centre m, counted through, is in m mod n.
+
+    Neighbours in a text are about one topic; a word that is drawn for all of them would be
+    pushed away from it in one great step. In these groups hardly two centres are neighbours.
+
+    >>> mixed(torch.arange(6).view(2, 3, 1)).squeeze(2).tolist()
+    [[0, 2, 4], [1, 3, 5]]
+    """
+    n, b, D = X.shape
+    return X.view(b, n, D).transpose(0, 1)
+
+
 def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Tensor,
                    rate: float, bound: float = BOUND) -> None:
     r"""One step of SGD on a batch of blocks, in place, busy rows damped.
 
     .. math::
-        G = -\eta \, [\, M \odot (\sigma(S_c) - 1), \; \tfrac{K c_i}{J} \sigma(S_n) \,],
-        \quad S = V U^\top, \quad \Delta V = d_V \odot G U,
-        \quad \Delta U = d_U \odot G^\top V
+        G = -\eta \, M \odot (\sigma(V U^\top) - 1), \quad
+        F = -\eta \, \tfrac{K c_i}{J} \, \sigma(\bar V Z^\top), \quad
+        \Delta V = G U + \overline{F Z}, \quad \Delta U = G^\top V, \quad
+        \Delta Z = F^\top \bar V,
+
+    U the rows of the places, Z of the drawn words, a bar for `mixed` and back.
 
     Parameters
     ----------
@@ -116,7 +135,7 @@ def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight
     band : Tensor, shape (n, b, b + 2w)
         M, see `bands`.
     weight : Tensor, shape (n, b, 1)
-        K / J times the number c_i of contexts of each centre; J negatives in a block.
+        K / J times the number c_i of contexts of each centre; J negatives in a group.
     bound : float
         Of `damping`; infinity for plain SGD.
     """
@@ -126,17 +145,18 @@ def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight
     centre = batch.line[:, w : w + b].reshape(-1)  # (n b)
     asked = torch.cat([batch.line, batch.negatives], dim=1).view(-1)  # (n (b + 2w + J))
     V = W.index_select(0, centre).view(n, b, D)
-    U = W_out.index_select(0, asked).view(n, -1, D)  # (n, b + 2w + J, D)
-    G = torch.bmm(V, U.transpose(1, 2)).sigmoid_()  # (n, b, b + 2w + J)
-    G[:, :, :length].sub_(1).mul_(band)
-    G[:, :, length:].mul_(weight)
-    G.mul_(-rate)
-    made = band.sum(2, keepdim=True).add_(weight, alpha=J)  # steps of a centre (n, b, 1)
-    taken = torch.cat([band.sum(1), weight.sum(1).expand(-1, J)], dim=1)  # of U's rows
-    d_V = damping(len(W), centre, made.view(-1), rate, bound).view(n, b, 1)
-    d_U = damping(len(W), asked, taken.view(-1), rate, bound).view(n, 1, -1)
-    add_rows(W, centre, torch.bmm(G * d_V, U))
-    add_rows(W_out, asked, torch.bmm(G.mul_(d_U).transpose(1, 2), V))
+    U, Z = W_out.index_select(0, asked).view(n, -1, D).split([length, J], dim=1)
+    G = torch.bmm(V, U.transpose(1, 2)).sigmoid_()  # (n, b, b + 2w)
+    G.sub_(1).mul_(band).mul_(-rate)
+    F = torch.bmm(mixed(V), Z.transpose(1, 2)).sigmoid_()  # (n, b, J)
+    F.mul_(mixed(weight)).mul_(-rate)
+    dV = torch.bmm(G, U)  # (n, b, D)
+    mixed(dV).add_(torch.bmm(F, Z))
+    dU = torch.cat([torch.bmm(G.transpose(1, 2), V), torch.bmm(F.transpose(1, 2), mixed(V))], 1)
+    made = band.sum(2, keepdim=True).add_(weight, alpha=J)  # steps of the rows of V
+    taken = torch.cat([band.sum(1), mixed(weight).sum(1).expand(-1, J)], dim=1)  # U and Z
+    move(W, centre, dV, made, rate, bound)
+    move(W_out, asked, dU, taken, rate, bound)
 
 
 def cbow_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Tensor,
@@ -144,9 +164,9 @@ def cbow_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Ten
     r"""The same for CBoW: h is the mean of the contexts, A the band with rows of sum 1.
 
     .. math::
-        H = A V, \quad \delta H_i = (\sigma(H_i U_i) - 1) U_i
-            + \tfrac{K}{J} \sigma(H_i U_n^\top) U_n, \quad
-        \Delta V = -\eta \, d_V \odot A^\top \delta H
+        H = A V, \quad \delta H = (\sigma(H_i U_i) - 1) U_i
+            + \overline{\tfrac{K}{J} \sigma(\bar H Z^\top) Z}, \quad
+        \Delta V = -\eta A^\top \delta H
 
     A centre without context asks nothing: its weight is zero. Parameters as in
     `skip_gram_step`, with A for `band`, and K / J or 0 for `weight`.
@@ -157,19 +177,18 @@ def cbow_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Ten
     inputs = batch.line.reshape(-1)  # (n (b + 2w))
     asked = torch.cat([batch.line[:, w : w + b], batch.negatives], dim=1).view(-1)
     V = W.index_select(0, inputs).view(n, length, D)
-    U = W_out.index_select(0, asked).view(n, -1, D)  # (n, b + J, D)
-    own, noise = U[:, :b], U[:, b:]
+    U, Z = W_out.index_select(0, asked).view(n, -1, D).split([b, J], dim=1)
     active = (weight > 0).to(weight.dtype)  # (n, b, 1)
     H = torch.bmm(band, V)  # (n, b, D)
-    g = (H * own).sum(2, keepdim=True).sigmoid_().sub_(1)  # (n, b, 1)
+    g = (H * U).sum(2, keepdim=True).sigmoid_().sub_(1)  # (n, b, 1)
     g.mul_(active).mul_(-rate)
-    G = torch.bmm(H, noise.transpose(1, 2)).sigmoid_().mul_(weight).mul_(-rate)
-    dH = torch.baddbmm(g * own, G, noise)  # (n, b, D)
+    F = torch.bmm(mixed(H), Z.transpose(1, 2)).sigmoid_()  # (n, b, J)
+    F.mul_(mixed(weight)).mul_(-rate)
+    dH = g * U  # (n, b, D)
+    mixed(dH).add_(torch.bmm(F, Z))
     dV = torch.bmm(band.transpose(1, 2), dH)  # (n, b + 2w, D)
-    dU = torch.cat([g * H, torch.bmm(G.transpose(1, 2), H)], dim=1)  # (n, b + J, D)
-    made = torch.bmm(band.transpose(1, 2), active + J * weight)  # steps of V's rows
-    taken = torch.cat([active[..., 0], weight.sum(1).expand(-1, J)], dim=1)  # of U's
-    d_V = damping(len(W), inputs, made.view(-1), rate, bound).view(n, -1, 1)
-    d_U = damping(len(W), asked, taken.view(-1), rate, bound).view(n, -1, 1)
-    add_rows(W, inputs, dV.mul_(d_V))
-    add_rows(W_out, asked, dU.mul_(d_U))
+    dU = torch.cat([g * H, torch.bmm(F.transpose(1, 2), mixed(H))], dim=1)  # (n, b + J, D)
+    made = torch.bmm(band.transpose(1, 2), active + J * weight)  # steps of the rows of V
+    taken = torch.cat([active[..., 0], mixed(weight).sum(1).expand(-1, J)], dim=1)
+    move(W, inputs, dV, made, rate, bound)
+    move(W_out, asked, dU, taken, rate, bound)

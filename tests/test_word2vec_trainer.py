@@ -50,13 +50,16 @@ def scene():
 
 
 def windows(batch):
-    """(block, centre id, context ids) of each place, from radius and pads, in Python."""
+    """(group, centre id, context ids) of each place, from radius and pads, in Python.
+
+    The centres are counted through all blocks and dealt out to as many groups, in turn.
+    """
     for n, (line, radius) in enumerate(zip(batch.line.tolist(), batch.radius.tolist())):
         for i, r in enumerate(radius):
             t = i + w
             around = [line[s] for s in range(t - r, t + r + 1) if s != t and line[s] != N]
             if r and around:
-                yield n, line[t], around
+                yield (n * b + i) % len(batch.line), line[t], around
 
 
 def oracle(batch, tables, model):
@@ -397,10 +400,23 @@ def test_the_step_taught_is_the_library_s():
     from teaching import taught
 
     _, _, batch, tables = scene()
-    cell = taught("03b_trainer", "skip_gram_step")
+    cell, mixed = taught("03b_trainer", "skip_gram_step", "mixed")
     band = blocks.bands(batch.line, batch.radius, N, blocks.band_table(b, w).double())
     moved = [tables.clone(), tables.clone()]
     weight = band.sum(2, keepdim=True) * K / M
     cell(*moved[0], batch, band, weight, 0.1)
     blocks.skip_gram_step(*moved[1], batch, band, weight, 0.1, float("inf"))
-    assert torch.equal(*moved) and not torch.equal(moved[0], tables)
+    torch.testing.assert_close(*moved, rtol=0, atol=1e-12)
+    assert (moved[0] - tables).abs().max() > 0.1
+    assert torch.equal(mixed(tables), blocks.mixed(tables))
+
+
+def test_the_damping_taught_is_the_library_s():
+    from teaching import taught
+
+    cell = taught("03b_trainer", "damping")
+    rng = torch.Generator().manual_seed(2)
+    ids, steps = torch.randint(N, (31,), generator=rng), 9 * torch.rand(31, generator=rng)
+    found = cell(N, ids, steps, 0.3, 2.0)
+    assert torch.equal(found, blocks.damping(N, ids, steps, 0.3, 2.0))
+    assert 0 < (found < 1).sum() < 31
