@@ -2,7 +2,10 @@ r"""A recurrent layer written to be read, and the same with hand-written back-pr
 
 Introduced in chapter 8, beside `course_utils.gated`, whose LSTM it computes. Two ideas
 make it fast: the input product of all steps is one matrix product before the loop, and
-the four gates are one ``addmm`` a step. `benchmarks/recurrent.py` times it.
+the four gates are one ``addmm`` a step. The gates then overwrite their pre-activations:
+the gradient of a sigmoid and of a tanh needs only its output, so nothing is lost, and
+``unsafe_chunk`` promises autograd that nobody reads the old values. Fresh memory is what
+a short step otherwise spends much of its time on. `benchmarks/recurrent.py` times it.
 
 Here the gates are in torch's order i, f, g, o, so that weights can be shared with
 ``torch.nn.LSTM``; time comes first, as in its default.
@@ -14,6 +17,10 @@ import math
 
 import torch
 from torch import Tensor, nn
+
+# Gradients of both functions from their outputs, in one pass: out = d y (1 - y).
+sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
@@ -35,9 +42,9 @@ def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
     a = torch.addmm(b, x.flatten(0, 1), W_x.T).view(T, B, -1)  # (T, B, 4H)
     W, h = W_h.T, []  # transposed once: one node of the graph instead of T
     for a_t in a.unbind(0):  # not a[t]: see lstm_forward_indexed
-        i, f, g, o = torch.addmm(a_t, h_t, W).chunk(4, dim=1)
-        c_t = torch.sigmoid(f) * c_t + torch.sigmoid(i) * torch.tanh(g)
-        h_t = torch.sigmoid(o) * torch.tanh(c_t)
+        i, f, g, o = torch.addmm(a_t, h_t, W).unsafe_chunk(4, dim=1)
+        c_t = f.sigmoid_() * c_t + i.sigmoid_() * g.tanh_()  # in place: no new memory
+        h_t = o.sigmoid_() * torch.tanh(c_t)
         h.append(h_t)
     return torch.stack(h)
 
@@ -86,14 +93,10 @@ class LSTMByHand(torch.autograd.Function):
         gates = torch.addmm(b, x.flatten(0, 1), W_x.T).view(T, B, 4 * H)
         c, tanh_c, h = x.new_empty(3, T, B, H).unbind(0)
         h_t = c_t = x.new_zeros(B, H)
-        W_h_T = W_h.T
-        for a_t, i_f, i, f, g, o, c_new, tanh_c_t, h_new in zip(
-            gates.unbind(0), gates[:, :, : 2 * H].unbind(0),
-            *(gate.unbind(0) for gate in gates.chunk(4, dim=2)),
-            c.unbind(0), tanh_c.unbind(0), h.unbind(0),
-        ):  # views of all steps, sliced once
-            a_t.addmm_(h_t, W_h_T)
-            i_f.sigmoid_()
+        W = W_h.T
+        for a_t, c_new, tanh_c_t, h_new in zip(gates, c, tanh_c, h):
+            i, f, g, o = a_t.addmm_(h_t, W).chunk(4, dim=1)
+            a_t[:, : 2 * H].sigmoid_()  # i and f
             g.tanh_()
             o.sigmoid_()
             c_t = torch.mul(f, c_t, out=c_new).addcmul_(i, g)
@@ -129,13 +132,12 @@ def _factors(gates: Tensor, c: Tensor, tanh_c: Tensor) -> tuple[Tensor, Tensor]:
     i, f, g, o = gates.chunk(4, dim=2)
     factors = torch.empty_like(gates)
     to_i, to_f, to_g, to_o = factors.chunk(4, dim=2)
-    torch.mul(i, 1 - i, out=to_i).mul_(g)
-    torch.mul(f, 1 - f, out=to_f)
-    to_f[1:] *= c[:-1]
-    to_f[0] = 0.0  # c_0 = 0
-    torch.mul(i, 1 - g * g, out=to_g)
-    torch.mul(o, 1 - o, out=to_o).mul_(tanh_c)
-    return factors, o * (1 - tanh_c * tanh_c)
+    c_prev = torch.cat([torch.zeros_like(c[:1]), c[:-1]])
+    sigmoid_backward(g, i, grad_input=to_i)  # g i (1 - i)
+    sigmoid_backward(c_prev, f, grad_input=to_f)
+    tanh_backward(i, g, grad_input=to_g)  # i (1 - g^2)
+    sigmoid_backward(tanh_c, o, grad_input=to_o)
+    return factors, torch.ops.aten.tanh_backward(o, tanh_c)
 
 
 class LSTM(nn.Module):
