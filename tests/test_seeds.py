@@ -86,3 +86,10 @@ def test_identity_start_of_the_relu_network():
     """Without input the state stays: h_t = relu(I h_{t-1}) = h_{t-1} for h >= 0."""
     p = seeds.draw("relu", D, H, K, seeds=[3])
     assert torch.equal(p["W"][0], torch.eye(H)) and not p["b_h"].any()
+
+
+def test_forget_bias_of_one_is_added_once():
+    """Planted mistake: 1 in each of two biases. Here only their sum exists: uniform + 1."""
+    H, b = 13, seeds.draw("lstm", 3, 13, 2, seeds=range(5))["b_h"]  # (S, 4H), i, f, g, o
+    forget, rest = b[:, H : 2 * H], torch.cat([b[:, :H], b[:, 2 * H :]], 1)
+    assert (forget - 1).abs().max() <= H**-0.5 and rest.abs().max() <= H**-0.5
