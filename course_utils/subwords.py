@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ def ngrams(word: str, shortest: int = 3, longest: int = 6) -> list[str]:
     ]
 
 
+@lru_cache(maxsize=1 << 18)  # the n-grams of a vocabulary come again and again
 def fnv1a(text: str) -> int:
     r"""Hash of a string: FNV-1a, 32 bits, over its UTF-8 bytes.
 
