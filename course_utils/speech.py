@@ -40,12 +40,17 @@ UNHEARD = ("m4", "m7", "f3", "f5", "Gene", "linda")
 
 MISSING = (
     "speech needs the package espeakng-loader, which is not installed here. Install it with: "
-    "pip install espeakng-loader"
+    "pip install espeakng-loader. Without it, cells that need sound cannot run; the outputs "
+    "stored in the notebook remain."
 )
 
 
 class SpeechError(RuntimeError):
     """Speech could not be made: what is missing, and what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook: the message alone. It stops there, and stored outputs remain."""
+        return [f"Not executed: {self}"]
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,20 @@ def clip(spoken: Spoken) -> bytes:
         out.setframerate(RATE // 2)
         out.writeframes((128 + 127 * wanted).round().astype(np.uint8).tobytes())
     return file.getvalue()
+
+
+def player(spoken: Spoken) -> str:
+    """HTML of a player that holds its sound and its caption itself: no request goes out."""
+    from base64 import b64encode
+
+    end = len(spoken.wave) / RATE
+    track = f"WEBVTT\n\n00:00.000 --> 00:{end:06.3f}\n{spoken.text}\n"
+    sound, caption = (b64encode(data).decode() for data in (clip(spoken), track.encode()))
+    return (
+        f'<audio controls aria-label="Synthetic speech: {spoken.text}" '
+        f'src="data:audio/wav;base64,{sound}"><track kind="captions" srclang="en" '
+        f'label="English" src="data:text/vtt;base64,{caption}"></audio>'
+    )
 
 
 def _expect_words(text: str) -> None:

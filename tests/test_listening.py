@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils import decoding, listening, metrics, seq2seq
+from course_utils import decoding, listening, metrics, seq2seq, spectra
 from course_utils.listening import Pyramid, Speller, batch, diagonal, halve, silenced, word_places
+from teaching import taught
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +208,29 @@ def test_error_rate_weighs_by_length_and_exceeds_one():
     assert metrics.error_rate(["hello hello"], ["no"]) > 1
     with pytest.raises(ValueError, match="at least one character"):
         metrics.error_rate([""], [""])
+
+
+def test_cells_of_the_page_equal_the_library():
+    """`power`, `mel_filters`, `halve` and `edit_distance` of the page, on unequal sizes."""
+    power, mel, hertz = taught("10i_speech", "power", "mel", "hertz")
+    filters, join, distance = taught(
+        "10i_speech", "mel_filters", "halve", "edit_distance", mel=mel, hertz=hertz
+    )
+    wave = np.random.default_rng(0).normal(size=401)
+    assert np.abs(power(wave, 64, 41) - spectra.power(wave, 64, 41)).max() < 1e-10
+    s = spectra.Settings(rate=16_000, size=256, filters=23)
+    assert np.abs(filters(s) - spectra.mel_filters(s)).max() < 1e-12
+    for T in (6, 7):
+        x, lengths = torch.randn(3, T, 5), torch.tensor([T, 2, 3])
+        for ours, theirs in zip(join(x, lengths), halve(x, lengths)):
+            assert torch.equal(ours, theirs)
+    for a, b in (("nein", "nine"), ("", "abc"), ("no", "one"), ("aab", "baa")):
+        assert distance(a, b) == metrics.edit_distance(a, b)
+
+
+def test_the_pages_wrong_join_is_wrong():
+    """Planted mistake: first half beside second half has the right shape."""
+    wrong = taught("10i_speech", "halve_wrong")
+    x = torch.randn(2, 8, 5)
+    right = halve(x, torch.tensor([8, 8]))[0]
+    assert wrong(x).shape == right.shape and not torch.equal(wrong(x), right)

@@ -151,3 +151,21 @@ def test_speech_that_reads_another_number_of_words_is_refused():
     """The program joins 'of the' into one unit, so the times of the words are unknown."""
     with pytest.raises(ValueError, match="is spoken as"):
         say([("one of the two", Voice("American", "m1"))])
+
+
+def test_player_asks_for_nothing_from_outside():
+    n = speech.RATE // 4
+    said = speech.Spoken("stop go", Voice("British", "m1"), np.zeros(n, np.float32), np.zeros((2, 2)))
+    html = speech.player(said)
+    assert "http" not in html and html.count("data:") == 2
+    assert 'aria-label="Synthetic speech: stop go"' in html and 'kind="captions"' in html
+
+
+def test_in_a_notebook_the_error_is_one_plain_line(monkeypatch):
+    """IPython prints what `_render_traceback_` gives: what is missing, and what remains."""
+    monkeypatch.setattr(speech, "available", lambda: False)
+    with pytest.raises(speech.SpeechError) as caught:
+        say([("one", Voice("British", "m1"))])
+    lines = caught.value._render_traceback_()
+    assert len(lines) == 1 and "pip install espeakng-loader" in lines[0]
+    assert "outputs stored in the notebook remain" in lines[0]
