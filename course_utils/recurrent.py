@@ -2,10 +2,11 @@ r"""A recurrent layer written to be read, and the same with hand-written back-pr
 
 Introduced in chapter 8, beside `course_utils.gated`, whose LSTM it computes. Two ideas
 make it fast: the input product of all steps is one matrix product before the loop, and
-the four gates are one ``addmm`` a step. The gates then overwrite their pre-activations:
-the gradient of a sigmoid and of a tanh needs only its output, so nothing is lost, and
-``unsafe_chunk`` promises autograd that nobody reads the old values. Fresh memory is what
-a short step otherwise spends much of its time on. `benchmarks/recurrent.py` times it.
+the four gates are one ``addmm_`` a step. Everything overwrites what it no longer needs:
+the products of a step are added to the input products, and the gates replace both. The
+gradient of a sigmoid and of a tanh needs only its output, so nothing is lost;
+``unsafe_split`` and ``unsafe_chunk`` promise autograd that nobody reads the old values.
+`benchmarks/recurrent.py` times it.
 
 Here the gates are in torch's order i, f, g, o, so that weights can be shared with
 ``torch.nn.LSTM``; time comes first, as in its default.
@@ -37,20 +38,20 @@ def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
     -------
     Tensor, shape (T, B, H)
     """
-    T, B, _ = x.shape
+    B = x.shape[1]
     h_t = c_t = x.new_zeros(B, W_h.shape[1])
-    a = torch.addmm(b, x.flatten(0, 1), W_x.T).view(T, B, -1)  # (T, B, 4H)
+    a = torch.addmm(b, x.flatten(0, 1), W_x.T)  # (T * B, 4H)
     W, h = W_h.T, []  # transposed once: one node of the graph instead of T
-    for a_t in a.unbind(0):  # not a[t]: see lstm_forward_indexed
-        i, f, g, o = torch.addmm(a_t, h_t, W).unsafe_chunk(4, dim=1)
-        c_t = f.sigmoid_() * c_t + i.sigmoid_() * g.tanh_()  # in place: no new memory
+    for a_t in a.unsafe_split(B):  # (B, 4H); not a[t]: see lstm_forward_indexed
+        i, f, g, o = a_t.addmm_(h_t, W).unsafe_chunk(4, dim=1)
+        c_t = f.sigmoid_() * c_t + i.sigmoid_() * g.tanh_()
         h_t = o.sigmoid_() * torch.tanh(c_t)
         h.append(h_t)
     return torch.stack(h)
 
 
 def lstm_forward_indexed(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
-    """`lstm_forward` with ``a[t]`` in place of ``unbind``: the same numbers, slower.
+    """`lstm_forward` with ``a[t]`` in place of one split: the same numbers, slower.
 
     The backward pass of an index is a tensor of zeros of the whole (T, B, 4H), with one
     slice filled in, for each of the T steps: work and memory traffic in T squared.
