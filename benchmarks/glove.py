@@ -239,8 +239,11 @@ def main() -> None:
     corpus = corpora.training_corpus(("wikipedia",))
     X = cooccurrence(corpus.ids, len(corpus.vocabulary), offsets=corpus.offsets,
                      window=WINDOW, weighting="distance")
-    results = {"machine": machine(), "rounds": options.rounds, "window": WINDOW, **COMMON,
-               "batch": BATCH, "glove": measure(X, program, options.wheel, options.rounds, options.epochs)}
+    results = {
+        "machine": machine(), "rounds": options.rounds, "window": WINDOW, **COMMON,
+        "batch": BATCH,
+        "glove": measure(X, program, options.wheel, options.rounds, options.epochs),
+    }
     if program is not None:
         results["glove"]["stanford"]["sources"] = options.sources
     report(results)
