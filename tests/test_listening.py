@@ -80,6 +80,24 @@ def test_layers_are_torchs_bidirectional_lstm_on_joined_states():
     assert (model(x, torch.tensor([8]))[0] - h).abs().max() < 1e-12
 
 
+def test_nothing_prefers_forwards():
+    """Directions exchanged and joined blocks mirrored: the same states for the sound reversed."""
+    M, H, T = 5, 3, 16
+    model, mirror = Pyramid(M, H), Pyramid(M, H)
+    for j, (one, other) in enumerate(zip(model.layers, mirror.layers)):
+        block = M if j == 0 else H
+        columns = torch.arange(2 * M if j == 0 else 4 * H).reshape(-1, block).flip(0).flatten()
+        for a, b in ((one.forwards[0], other.backwards[0]), (one.backwards[0], other.forwards[0])):
+            weights = a.state_dict()
+            weights["weight_ih_l0"] = weights["weight_ih_l0"][:, columns]
+            b.load_state_dict(weights)
+    x, lengths = torch.randn(2, T, M), torch.tensor([T, T])
+    there = model(x, lengths)[0]
+    back = mirror(x.flip(1), lengths)[0].flip(1)
+    assert (torch.cat([back[..., H:], back[..., :H]], -1) - there).abs().max() < 1e-12
+    assert (model(x.flip(1), lengths)[0].flip(1) - there).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("looks_back", [True, False])
 def test_company_and_padding_change_nothing(looks_back):
     """Odd and even lengths, alone, together, and with values on the padding."""
