@@ -185,9 +185,9 @@ def windows(x: Tensor, L: int) -> Tensor:
 
 def one_hot(x: Tensor, like: Tensor, n_symbols: int = N_LETTERS) -> Tensor:
     """One-hot vectors (..., n_symbols) of the type of `like`; padding is all zero."""
-    X = F.one_hot(x, n_symbols).to(like.dtype)
-    X[..., tagging.PAD] = 0
-    return X
+    rows = torch.eye(n_symbols, dtype=like.dtype, device=like.device)
+    rows[tagging.PAD] = 0
+    return F.embedding(x, rows)  # a look-up, without F.one_hot's integers of 8 bytes
 
 
 @torch.no_grad()
