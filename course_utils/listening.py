@@ -7,7 +7,9 @@ vectors, in which each layer halves the time (Chan, Jaitly, Le and Vinyals, 2016
 
 Attention and decoder are those of `seq2seq`. The paper's are larger and differ: its decoder
 is two LSTM layers, the scores are products of two transformed states, and its lowest layer
-does not halve. Letters B batch, T frames, S states that are left, M features, H hidden.
+does not halve; there the new state asks, after it has read the last letter and the last
+context (equations 6 and 7), and here the old one. Letters B batch, T frames, S states that
+are left, M features, H hidden.
 """
 
 from __future__ import annotations
