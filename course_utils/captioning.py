@@ -160,8 +160,9 @@ class Captioner(nn.Module):
         h_t, c_t = \mathrm{LSTM}([E y_{t-1}; z_t], h_{t-1}, c_{t-1}), \qquad
         p(y_t) \propto \exp(W_o [h_t; z_t; E y_{t-1}])
 
-    Xu et al. (2015), equations 1 to 9, with a concatenation where their output layer adds
-    three projections, and without their gate on z_t and their penalty on the weights.
+    Xu et al. (2015), equations 1 to 7, and 13 for the mean, with a concatenation where their
+    output layer adds three projections, and without their gate on z_t and their penalty on
+    the weights.
     """
 
     def __init__(self, regions: Regions, *, H: int = 48, looks: bool = True) -> None:

@@ -129,9 +129,10 @@ class Answerer(nn.Module):
         \tanh(W_i u_{i-1} + U_i a_k), \qquad z_i = \sum_k \alpha^{(i)}_k a_k, \qquad
         u_i = u_{i-1} + P_i z_i
 
-    Yang et al. (2016), equations 15 to 20. They answer from :math:`u_2` alone; here the
-    answer is read from :math:`[q; z_1; z_2]` by one hidden layer, because a sum cannot tell
-    what was seen first from what was seen second.
+    Yang et al. (2016), equations 15 to 20. They have no :math:`P`, since their regions have
+    the size of the question, and answer from :math:`u_2` alone; here the answer is read from
+    :math:`[q; z_1; z_2]` by one hidden layer, because a sum cannot tell what was seen first
+    from what was seen second.
 
     Parameters
     ----------

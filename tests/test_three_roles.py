@@ -1,12 +1,16 @@
 """The instruments of the page on three roles: one attention, permutations, distances."""
 
+from collections import namedtuple
+
+import numpy as np
 import pytest
 import torch
 
-from course_utils import runtime, seq2seq
+from course_utils import captioning, dates, runtime, scenes, seq2seq, vqa
 from teaching import taught
 
 PAGE = "10j_three_roles"
+Look = namedtuple("Look", "attend u a real truth finish")
 
 
 def places(B=3, n=7, D=5, H=2):
@@ -52,3 +56,43 @@ def test_total_variation_by_hand():
     p, q = torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.0, 0.75, 0.25])
     assert tv(p, q).item() == pytest.approx(0.5) and tv(p, p) == 0
     assert tv(torch.tensor([1.0, 0]), torch.tensor([0, 1.0])) == 1
+
+
+def test_a_look_is_the_models_own_step():
+    """Planted mistake: the state after the step asks, or the truth is of another row."""
+    runtime.seed_everything(0)
+    weigh = taught(PAGE, "weigh")
+    letters = [*seq2seq.SPECIALS, *dates.ALPHABET]
+    code = {c: k for k, c in enumerate(letters)}
+    written = taught(PAGE, "written", code=code)
+    looks = taught(PAGE, "translation_look", "caption_look", "question_look",
+                   Look=Look, weigh=weigh, written=written)
+    days = dates.draw(9, np.random.default_rng(0))
+    some = scenes.draw(np.random.default_rng(0), 9)
+    rows, g = torch.arange(9), np.random.default_rng(5)
+    translator = seq2seq.Translator(len(code), len(code), D=3, H=4).eval()
+    captioner = captioning.Captioner(captioning.Regions(8), H=6).eval()
+    answerer = vqa.Answerer(captioning.Regions(8), H=6).eval()
+    with torch.no_grad():
+        x, y = written(days)
+        at = g.choice([0, 1, 2, 3, 5, 6, 8, 9], 9)
+        wanted = [(*translator(x, seq2seq.shifted(y)), at)]
+        g = np.random.default_rng(5)
+        images, y, facts = captioning.batch(some, g)
+        first = g.random(9) < 0.5
+        at2 = [1 if one else len(captioning.about(f)) - 2 for one, f in zip(first, facts)]
+        wanted.append((*captioner(images, seq2seq.shifted(y)), np.array(at2)))
+        few, asked = vqa.batch(some, np.random.default_rng(5), ["colour", "shape"])
+        scores, weights = answerer(few.images, vqa.integers(asked)[0])
+        n = len(asked)
+        wanted.append((scores[:, None], weights[:, :1], np.zeros(n, int)))
+        for maker, model, data, (scores, weights, at_) in zip(
+                looks, (translator, captioner, answerer), (days, some, some), wanted):
+            look, rows = maker(model, data, np.random.default_rng(5)), torch.arange(len(at_))
+            alpha, z = weigh(*look[:4])
+            torch.testing.assert_close(alpha, weights[rows, at_], rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                look.finish(z), scores[rows, at_].softmax(-1), rtol=0, atol=1e-5)
+    for b, date in enumerate(days):
+        truth = looks[0](translator, days, np.random.default_rng(5)).truth
+        assert np.array_equal(truth[b, : len(date.source)], date.truth[at[b]])

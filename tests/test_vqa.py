@@ -173,3 +173,18 @@ def test_scenes_that_allow_nothing_are_refused():
     scene.shape[:] = 0
     with pytest.raises(ValueError, match="more scenes"):
         vqa.batch(scene, np.random.default_rng(0), ["colour"])
+
+
+def test_training_draws_from_the_training_part_only(monkeypatch):
+    """Planted mistake: `held_out=False` forgotten in one of the loops."""
+    parts = []
+
+    def watched(rng, B, **options):
+        parts.append(options.get("held_out"))
+        return scenes.draw(rng, B, **options)
+
+    monkeypatch.setattr(captioning, "draw", watched)
+    monkeypatch.setattr(vqa, "draw", watched)
+    captioning.pretrained(0, D=8, updates=2)
+    vqa.train(vqa.Answerer(captioning.Regions(8), H=6), 3, 2)
+    assert parts == [False] * 4
