@@ -29,7 +29,7 @@ from course_utils.pretraining_run import Run, Settings  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "pretraining.json"
 STARTS = ("plain", "neighbours")
-LIVE, SEEDS = Settings(steps=720, batch=20, rate=4e-3, chosen=0.3), (0, 1, 2)  # as on the page
+LIVE, SEEDS = Settings(steps=560, batch=24, chosen=0.3), (0, 1, 2)  # as on the page
 OPTIONS = ["--sample", "wikipedia", "--device", "cpu", "--every", "50"]
 
 
