@@ -8,8 +8,8 @@ no further run after that long. Page 05f of the book draws the figures. Everythi
 about an hour on one core with 16-bit matrix units, and longer without.
 
 The recipe was chosen on a held-out fifth of the training sentences (`choose`), never on the
-test part. On 20 Newsgroups, texts are cut to 128 tokens, and fine-tuned models are judged
-on 1,000 test messages, drawn once.
+test part. On 20 Newsgroups the encoder reads the first 128 tokens of a text, and all
+models are judged on the same 1,000 test messages, drawn once.
 """
 
 from __future__ import annotations
