@@ -261,10 +261,11 @@ work = trainer._work
 def say(*args):
     import os
     os.write(1, b"%d\\n" % os.getpid())  # one call, so that two lines do not mix
-    work(*args)
+    while True:  # an epoch without end: a signal that comes during a fork may be lost
+        work(*args)
 trainer._work = say
 if __name__ == "__main__":
-    trainer.train(t.toy_sentences(), trainer.Settings(epochs=100000), workers=2)
+    trainer.train(t.toy_sentences(), workers=2, shape=trainer.Shape(piece=50))
 """
 
 
@@ -278,6 +279,7 @@ def test_no_process_is_left(number, tmp_path):
         [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     workers = [int(parent.stdout.readline()) for _ in range(2)]
+    time.sleep(0.3)  # the second fork has returned
     parent.send_signal(number)
     _, told = parent.communicate(timeout=30)
     assert number != signal.SIGINT or "KeyboardInterrupt" in told
