@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from scipy.sparse import csr_array
 
 from . import bag
-from .few_labels import Classifier, Curve, few_label_curve, labelled_order, tuned
+from .few_labels import (
+    Classifier, Curve, few_label_curve, labelled_order, on_features, tuned,
+)
 from .text import Vocabulary, ngrams, words
 
 __all__ = [
@@ -90,8 +92,7 @@ def frozen_average(vectors: dict[str, np.ndarray]) -> Callable:
     vectors : dict of str to ndarray (D,)
         Words without a vector are skipped.
 
-    The settings are decays of `bag.softmax_regression`. Features are divided by the
-    root mean square of the training ones, so that decay means the same for all vectors.
+    The settings are decays, see `few_labels.on_features`.
     """
     table = np.stack(list(vectors.values())).astype(np.float64)  # (N, D)
     vocabulary = Vocabulary(tuple(vectors), (0,) * len(vectors))
@@ -99,17 +100,7 @@ def frozen_average(vectors: dict[str, np.ndarray]) -> Callable:
     def features(texts):
         return mean_matrix([lower_words(t) for t in texts], vocabulary) @ table
 
-    def fit(texts, labels, test_texts, seed, decays):
-        Z, Z_test = features(texts), features(test_texts)  # (M, D)
-        centre = Z.mean(axis=0)
-        scale = np.sqrt(((Z - centre) ** 2).mean()) + 1e-12
-        Z, Z_test = (Z - centre) / scale, (Z_test - centre) / scale
-        n_classes = int(labels.max()) + 1
-        models = [bag.softmax_regression(Z, labels, n_classes, decay=decay)
-                  for decay in decays]
-        return [bag.predict(Z_test, W, b) for W, b in models]
-
-    return fit
+    return on_features(features)
 
 
 @dataclass(frozen=True)
