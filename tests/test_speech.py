@@ -1,10 +1,12 @@
 """Chapter 10, speech: what is said is said again alike; without the package, what to do."""
 
 import io
+import shutil
 import subprocess
 import sys
 import threading
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,3 +171,35 @@ def test_in_a_notebook_the_error_is_one_plain_line(monkeypatch):
     lines = caught.value._render_traceback_()
     assert len(lines) == 1 and "pip install espeakng-loader" in lines[0]
     assert "outputs stored in the notebook remain" in lines[0]
+
+
+def test_the_page_without_the_package_says_so_and_its_outputs_remain(tmp_path, monkeypatch):
+    """The real page by the real command, in a copy whose kernel cannot find the package.
+
+    A name that is None in `sys.modules` is, to Python, a module that is not there.
+    """
+    from course_utils.authoring import sync
+    from course_utils.authoring.project import CourseError
+
+    root, copy = Path(__file__).parent.parent, tmp_path / "course"
+    shutil.copytree(root / "book", copy / "book")
+    (copy / "notebooks").mkdir()
+    for page in (root / "notebooks").glob("*.md"):
+        shutil.copy(page, copy / "notebooks")
+    for name in ("pyproject.toml", "_config.yml", "_toc.yml"):
+        shutil.copy(root / name, copy)
+    page = copy / "notebooks" / "10i_speech.md"
+    stored = shutil.copy(root / "notebooks" / "10i_speech.ipynb", copy / "notebooks")
+    before = Path(stored).read_bytes()
+    (tmp_path / "sitecustomize.py").write_text(
+        'import sys\nsys.modules["espeakng_loader"] = None\n'
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(CourseError) as caught:
+        sync.sync(copy, [page], execute="force", say=lambda line: None)
+    told = str(caught.value)
+    *_, line, last = told.splitlines()
+    assert line == f"Not executed: {speech.MISSING}" and told.count(line) == 1
+    assert last == "10i_speech.ipynb is left as it was."
+    assert "Traceback" not in told and "File " not in told  # the cell, and no stack
+    assert Path(stored).read_bytes() == before
