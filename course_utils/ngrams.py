@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,9 +161,9 @@ def compressed_bits(text: str, given: str, method: str = "xz") -> float:
         raise ValueError(f"method: expected one of {[*methods]}, got {method!r}.")
     if not text:
         raise ValueError("text: expected at least one character.")
-    press = methods[method]
-    before, both = given.encode(), (given + text).encode()
-    return 8 * (len(press(both)) - len(press(before))) / len(text)
+    with ThreadPoolExecutor(2) as pool:  # both at the same time, where there are two cores
+        both, before = pool.map(methods[method], ((given + text).encode(), given.encode()))
+    return 8 * (len(both) - len(before)) / len(text)
 
 
 class Copies:

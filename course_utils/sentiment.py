@@ -21,6 +21,8 @@ from .text import UNKNOWN, Vocabulary, words
 
 PAD = "<pad>"
 CELLS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
+PRAISE = tuple("exciting funny clever charming touching brilliant moving delightful".split())
+BLAME = tuple("sentimental dull boring predictable tedious bland silly pointless".split())
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,15 @@ class Sentences:
         return Sentences(
             self.x[pick, : int(n.max())], n, None if self.y is None else self.y[pick]
         )
+
+
+def at_first(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    """Sentences of the form of the slide's, every word of one with every word of the other.
+
+    >>> at_first(["funny"], ["dull", "silly"])
+    ['At first funny but dull', 'At first funny but silly']
+    """
+    return [f"At first {a} but {b}" for a in one for b in other]
 
 
 def tokens_of(sentence: str) -> list[str]:

@@ -24,22 +24,20 @@ CONTINUE = {"else": "if x: pass\n", "elif": "if x: pass\n", "except": "try: pass
 
 
 def parses(code: str) -> bool:
-    """Whether Python's own parser accepts it.
+    """Whether Python accepts it as a module: its grammar, and what its compiler refuses.
 
-    >>> parses("x = (1,\\n  2)"), parses("x = (1,")
-    (True, False)
+    The grammar alone lets a ``return`` stand outside of functions. Nothing is executed.
+
+    >>> parses("x = (1,\\n  2)"), parses("x = (1,"), parses("return 1")
+    (True, False, False)
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # generated code has odd escapes
-        try:
-            ast.parse(code)
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
-            return False
-    return True
+    return _accepted(code, by=_compiled)
 
 
 def line_parses(line: str) -> bool:
     """Whether one line is a statement, its body and what must stand before it supplied.
+
+    By the grammar alone: whether a ``return`` stands in a function, no line can say.
 
     >>> [line_parses(t) for t in ("    else:", "  x = 1", "for in x:", "foo(a,")]
     [True, True, False, False]
@@ -48,8 +46,22 @@ def line_parses(line: str) -> bool:
     word = text.split(":")[0].split(" ")[0] if text else ""
     before = CONTINUE.get(word, "")
     if text.startswith("@"):
-        return parses(text + "\ndef f(): pass")
-    return parses(before + text + (" pass" if text.endswith(":") else ""))
+        return _accepted(text + "\ndef f(): pass", by=ast.parse)
+    return _accepted(before + text + (" pass" if text.endswith(":") else ""), by=ast.parse)
+
+
+def _compiled(code: str) -> None:
+    compile(ast.parse(code), "<text>", "exec", dont_inherit=True)
+
+
+def _accepted(code: str, *, by) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # generated code has odd escapes
+        try:
+            by(code)
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            return False
+    return True
 
 
 def plain_functions(source: str, longest: int = 400) -> list[str]:

@@ -75,8 +75,23 @@ def test_what_is_no_tune_is_refused(tune, text):
     assert not abc.is_tune(tune)
 
 
-def test_durations_equal_music21():
+def test_bars_equal_those_of_music21():
+    """Bar by bar by its tokens, and in total by its whole converter."""
+    converter = pytest.importorskip("music21.converter")
+    bodies = ("c2d2e2|c>de2 f2|(3cde c4|[ce]2 z4|c3/2d/2e4|", "G2|A3 BA2|{a}G/A/B c4||c2:|")
+    for tune in (HEAD + body for body in bodies):
+        ours, theirs = abc.bars(tune), abc.by_music21(tune)
+        assert theirs.lengths == ours.lengths and theirs.ends == ours.ends
+        stream = converter.parseData("X:1\n" + tune, format="abc").flatten()
+        assert stream.highestTime == pytest.approx(4 * float(sum(theirs.lengths)))
+
+
+def test_where_music21_and_we_differ():
+    """A line without its last bar line, and a new unit length inside a tune."""
     pytest.importorskip("music21")
-    bodies = ("c2d2e2|c>de2 f2|(3cde c4|[ce]2 z4|c3/2d/2e4|", "G2|A3 BA2|G/A/B c4|")
-    tunes = [HEAD + body for body in bodies]
-    assert abc.second_opinion([*tunes, "no tune"]) == (2, 2)
+    lines = HEAD + "c2d2e2\nc2d2e2|c2d2e2|c2d2e2|"
+    assert abc.bars(lines).add_up and not abc.by_music21(lines).add_up
+    unit = HEAD + "c2d2e2|\nL:1/16\nc2d2e2|"
+    assert abc.bars(unit).full == (True, True) and abc.by_music21(unit).full == (True, False)
+    with pytest.raises(ValueError, match="at least one note"):
+        abc.by_music21(HEAD + "| |")

@@ -1,6 +1,7 @@
 """The character model: the stream, the cut, the measure, and the usual mistakes."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -150,3 +151,22 @@ def test_errors():
         cm.Settings(rate=2.0)
     with pytest.raises(ValueError, match="more than warm . rows"):
         cm.nats_of(None, drawn(100), warm=100)
+
+
+def test_threads_are_given_back_and_change_nothing_else():
+    ids, plan = drawn(1, 600)[0], cm.Settings(**SMALL, rows=2, steps=7, updates=9)
+    before = torch.get_num_threads()
+    one, other = (cm.train(ids, 11, plan, threads=n)[1].losses for n in (None, before + 1))
+    assert torch.allclose(one, other, rtol=0, atol=1e-5)
+    assert torch.get_num_threads() == before
+
+
+def test_sixteen_bits_are_near_and_not_equal():
+    """The same batches in bfloat16: losses within a few hundredths, weights in float32."""
+    ids, plan = drawn(1, 600)[0], cm.Settings(**SMALL, rows=2, steps=7, updates=9)
+    model, exact = cm.train(ids, 11, plan)
+    short, rough = cm.train(ids, 11, replace(plan, precision="bfloat16"))
+    assert 0 < (exact.losses - rough.losses).abs().max() < 0.05
+    assert all(p.dtype == torch.float32 for p in short.parameters())
+    with pytest.raises(ValueError, match="precision: expected float32 or bfloat16"):
+        cm.train(ids, 11, replace(plan, precision="half"))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from course_utils import data, stored
 from course_utils import sentiment as se
 
 
@@ -95,3 +96,17 @@ def test_errors():
         se.Plan(pool="sum")
     with pytest.raises(TypeError, match="expected a list"):
         se.encode("one sentence", se.vocabulary_of(["a a"]))
+
+
+def test_the_kept_opinions_are_complete():
+    """Every question of page 10 has an answer of every run, and the models have learned."""
+    kept, labels = stored.benchmark("opinions"), data.critics().test.labels
+    wanted = {"At first exciting but over sentimental"}
+    wanted |= {*se.at_first(se.PRAISE, se.BLAME), *se.at_first(se.BLAME, se.PRAISE)}
+    assert wanted < {*kept["questions"]} and len(wanted) == 129
+    runs = kept["runs"]
+    assert len(runs) == 7 and len([name for name in runs if "fine-tuned" in name]) == 3
+    for run in runs.values():
+        assert len(run["fresh"]) == len(kept["questions"])
+        assert len(run["right"]) == len(labels)
+        assert run["right"].count("1") > labels.sum() + 200  # always fresh, and then some

@@ -1,5 +1,8 @@
 """Judges of code by hand, and probes that find what was put there."""
 
+import ast
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +32,16 @@ async def h(): pass
                    "\tdef g():\n\t\tpass\n\treturn [a, 'b']\n"]
     assert all(structure.parses(code) for code in got)
     assert structure.plain_functions(source, longest=30) == got[:1]
+
+
+def test_the_compiler_judges_too():
+    """The grammar accepts these four; Python does not run them. Warnings are no verdict."""
+    for code in ("return 1", "break", "def f(a, a):\n\tpass", "def f():\n\tnonlocal x"):
+        assert ast.parse(code) and not structure.parses(code), code
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert structure.parses("def f(x):\n\treturn x is 'a' or '\\d'\n")
+        assert structure.line_parses("\treturn x is 'a'")
 
 
 def test_lines():
