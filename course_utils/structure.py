@@ -275,9 +275,9 @@ def window(ids: Tensor, n_types: int, length: int) -> np.ndarray:
 def strip(ax, text: str, values: np.ndarray):
     """Characters of a text, each on the colour of its value in [-1, 1]; returns ax."""
     ax.imshow(np.asarray(values)[None], aspect="auto", cmap="RdBu_r", vmin=-1, vmax=1)
-    for k, character in enumerate(text):
+    for k, (character, value) in enumerate(zip(text, values)):
         ax.text(k, 0, character.replace("\n", "¶").replace("\t", "→"), ha="center", va="center",
-                fontsize=7, family="monospace")
+                fontsize=7, family="monospace", color="white" if abs(value) > 0.6 else "black")
     ax.set(xticks=[], yticks=[])
     ax.grid(visible=False)
     return ax

@@ -1,0 +1,60 @@
+"""Independent trainings at the same time: one process and one thread for each.
+
+Introduced in chapter 10. A small network leaves the second core idle, for its steps are too
+short to be shared; two networks are not. Builds on nothing but torch's threads.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from . import runtime
+
+
+def side_by_side(work: Callable, items: Sequence, *, processes: int | None = None) -> list:
+    """``[work(item) for item in items]``, several at a time where that is possible.
+
+    On Linux the processes are forks of this one, as many as it may use cores; they see
+    what was defined before. Elsewhere, and with one core, the items follow one another.
+    The results are the same if `work` draws its random numbers from its item, such as a
+    seed, but for rounding: a process of several has one thread.
+
+    Parameters
+    ----------
+    work : function of one item
+        What it returns is copied to this process.
+    processes : int, optional
+        At most this many; by default the cores that this process may use.
+    """
+    processes = min(processes or _cores(), len(items))
+    if processes < 2 or sys.platform != "linux":
+        return [work(item) for item in runtime.progress(items, "training")]
+    context = torch.multiprocessing.get_context("fork")
+    with context.Pool(processes, _begin) as pool:
+        found = pool.imap(partial(_packed, work), items)
+        return [pickle.loads(result) for result in
+                runtime.progress(found, "training", total=len(items))]
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    torch.set_num_threads(1)
+
+
+def _packed(work: Callable, item: Any) -> bytes:
+    """Bytes, not tensors: torch would send those as shared memory, one file each."""
+    return pickle.dumps(work(item))

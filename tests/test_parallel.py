@@ -1,0 +1,49 @@
+"""Several trainings at a time give what one after another gives."""
+
+import os
+import sys
+
+import pytest
+import torch
+
+from course_utils import parallel, runtime
+
+
+def trained(seed):
+    """A layer after three steps; everything random comes from the seed."""
+    g = runtime.generator(seed)
+    layer = torch.nn.Linear(7, 3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(3, 7, generator=g))
+        layer.bias.zero_()
+    adam = torch.optim.Adam(layer.parameters(), 0.1)
+    for _ in range(3):
+        adam.zero_grad()
+        layer(torch.randn(5, 7, generator=g)).square().sum().backward()
+        adam.step()
+    return layer, os.getpid()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 5])
+def test_same_results_in_order(processes):
+    found = parallel.side_by_side(trained, (2, 3, 5), processes=processes)
+    for (layer, _), seed in zip(found, (2, 3, 5), strict=True):
+        assert torch.allclose(layer.weight, trained(seed)[0].weight, rtol=0, atol=1e-6)
+    pids = {pid for _, pid in found}
+    assert (pids == {os.getpid()}) == (processes == 1 or sys.platform != "linux")
+
+
+def failing(item):
+    raise ValueError(f"item {item}: no")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_errors_come_back(processes):
+    with pytest.raises(ValueError, match="item 4: no"):
+        parallel.side_by_side(failing, (4, 5), processes=processes)
+
+
+def test_threads_of_this_process_stay():
+    before = torch.get_num_threads()
+    parallel.side_by_side(trained, (0, 1), processes=2)
+    assert torch.get_num_threads() == before
