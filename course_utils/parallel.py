@@ -36,12 +36,12 @@ def side_by_side(work: Callable, items: Sequence, *, processes: int | None = Non
     """
     processes = min(processes or _cores(), len(items))
     if processes < 2 or sys.platform != "linux":
-        return [work(item) for item in runtime.progress(items, "training")]
+        return [work(item) for item in runtime.progress(items, "side by side")]
     context = torch.multiprocessing.get_context("fork")
     with context.Pool(processes, _begin) as pool:
         found = pool.imap(partial(_packed, work), items)
         return [pickle.loads(result) for result in
-                runtime.progress(found, "training", total=len(items))]
+                runtime.progress(found, "side by side", total=len(items))]
 
 
 def _cores() -> int:
