@@ -180,25 +180,55 @@ class Answerer(nn.Module):
             return a.mean(1), torch.full_like(a[:, None, :, 0], 1 / a.shape[1])
         return torch.cat(seen, -1), torch.stack(weights, 1)
 
-    def forward(self, images: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (B, N) and weights (B, hops, K) for images and questions (B, T)."""
-        a = self.regions(images)  # (B, K, D)
+    def answer(self, a: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, N) and weights (B, hops, K) for regions (B, K, D) and words (B, T)."""
         if self.sees == "question":
             a = torch.zeros_like(a)
         q = self.question(x)
         seen, weights = self.look(q, a)
         return self.out(torch.relu(self.hidden(torch.cat([q, seen], -1)))), weights
 
+    def forward(self, images: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for images (B, 3, S, S)."""
+        return self.answer(self.regions(images), x)
 
-def train(model: Answerer, seed: int, updates: int, rate: float = 5e-3) -> Answerer:
-    """New scenes and questions of the training part at each update; evaluation mode after."""
+
+class Pool:
+    """Scenes of the training part, and what a frozen encoder says of each, computed once.
+
+    The encoder does not learn, so its answer to a scene never changes; questions do. Asking
+    the same scenes again and again costs half of drawing and encoding new ones.
+    """
+
+    def __init__(self, regions: Regions, seed: int, n: int = 8000) -> None:
+        if any(p.requires_grad for p in regions.parameters()):
+            raise ValueError("regions: expected a frozen encoder; its vectors are kept.")
+        self.scenes = draw(np.random.default_rng(seed), n, held_out=False)
+        with torch.no_grad():
+            self.a = torch.cat([regions(part) for part in self.scenes.images.split(500)])
+
+    def batch(self, rng: np.random.Generator, B: int = 64) -> tuple[Tensor, list[Question]]:
+        """Regions (B, K, D) of random scenes, with one new question each of random type.
+
+        Scenes that do not allow theirs are left out, so there may be fewer than B.
+        """
+        rows = rng.integers(len(self.a), size=B)
+        drawn = [ask(self.scenes, b, TYPES[rng.integers(len(TYPES))], rng) for b in rows]
+        kept = [k for k, question in enumerate(drawn) if question is not None]
+        return self.a[rows[kept]], [drawn[k] for k in kept]
+
+
+def train(
+    model: Answerer, pool: Pool, seed: int, updates: int, rate: float = 5e-3
+) -> Answerer:
+    """New questions about the pool's scenes at each update; evaluation mode after."""
     rng = np.random.default_rng(seed)
-    adam = torch.optim.Adam(model.parameters(), rate)
+    adam = torch.optim.Adam(model.parameters(), rate, fused=True)
     falling = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.05, updates)
     for _ in range(updates):
-        some, questions = batch(draw(rng, 64, held_out=False), rng)
+        a, questions = pool.batch(rng)
         x, y = integers(questions)
-        loss = F.cross_entropy(model(some.images, x)[0], y)
+        loss = F.cross_entropy(model.answer(a, x)[0], y)
         adam.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -58,6 +58,25 @@ def test_total_variation_by_hand():
     assert tv(torch.tensor([1.0, 0]), torch.tensor([0, 1.0])) == 1
 
 
+def test_erased_by_hand():
+    """Weights 3/4, 1/4 on the places 1, 0, and p = (z, 1 - z).
+
+    Without the first place z = 0, 3/4 away; without the second z = 1, 1/4 away. Padding
+    moves nothing.
+    """
+    erased = taught(PAGE, "erased", "output", "tv")[0]
+
+    class look:
+        a = torch.tensor([[[1.0], [0.0], [9.0]]])
+
+        @staticmethod
+        def finish(z):
+            return torch.cat([z, 1 - z], -1)
+
+    moves = erased(look, torch.tensor([[0.75, 0.25, 0.0]]))
+    torch.testing.assert_close(moves, torch.tensor([[0.75, 0.25, 0.0]]), rtol=0, atol=1e-6)
+
+
 def test_a_look_is_the_models_own_step():
     """Planted mistake: the state after the step asks, or the truth is of another row."""
     runtime.seed_everything(0)

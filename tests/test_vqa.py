@@ -158,11 +158,16 @@ def test_a_weighted_mean_cannot_count():
     torch.testing.assert_close(seen(1), seen(2), rtol=0, atol=1e-12)
 
 
+def frozen(D=8):
+    return captioning.Regions(D).requires_grad_(False)
+
+
 def test_training_on_the_page_is_training_in_the_library():
     found = []
     for train in (vqa.train, taught("10h_questions", "train")):
         runtime.seed_everything(0)
-        model = train(vqa.Answerer(captioning.Regions(8), H=6), 3, 2)
+        regions = frozen()
+        model = train(vqa.Answerer(regions, H=6), vqa.Pool(regions, 5, 40), 3, 2)
         found.append([p.detach().clone() for p in model.parameters()])
     for ours, theirs in zip(*found):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
@@ -186,5 +191,26 @@ def test_training_draws_from_the_training_part_only(monkeypatch):
     monkeypatch.setattr(captioning, "draw", watched)
     monkeypatch.setattr(vqa, "draw", watched)
     captioning.pretrained(0, D=8, updates=2)
-    vqa.train(vqa.Answerer(captioning.Regions(8), H=6), 3, 2)
-    assert parts == [False] * 4
+    vqa.Pool(frozen(), 3, 40)
+    assert parts == [False] * 3
+
+
+def test_a_pool_gives_the_regions_of_the_scenes_that_are_asked_about():
+    """Planted mistake: rows and questions out of step once a scene allows no question."""
+    runtime.seed_everything(0)
+    regions = frozen()
+    pool = vqa.Pool(regions, 5, 700)
+    model = vqa.Answerer(regions, H=6).eval()
+    a, questions = pool.batch(np.random.default_rng(1), 60)
+    assert len(a) == len(questions) < 60
+    vectors = regions(pool.scenes.images)
+    for own, question in zip(a, questions):
+        b = int((vectors - own).abs().amax((1, 2)).argmin())
+        assert (vectors[b] - own).abs().max() < 1e-5
+        assert answer(pool.scenes, b, question.words) == question.answer
+    x, _ = vqa.integers(questions)
+    rows = [int((vectors - own).abs().amax((1, 2)).argmin()) for own in a]
+    torch.testing.assert_close(
+        model(pool.scenes.images[rows], x)[0], model.answer(a, x)[0], rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="frozen"):
+        vqa.Pool(captioning.Regions(8), 0, 40)
