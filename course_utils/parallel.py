@@ -23,7 +23,8 @@ def side_by_side(work: Callable, items: Sequence, *, processes: int | None = Non
     """``[work(item) for item in items]``, several at a time where that is possible.
 
     On Linux the processes are forks of this one, as many as it may use cores; they see
-    what was defined before. Elsewhere, and with one core, the items follow one another.
+    what was defined before. Elsewhere, with one core or with a GPU (whose state a fork
+    cannot share), the items follow one another.
     The results are the same if `work` draws its random numbers from its item, such as a
     seed, but for rounding: a process of several has one thread.
 
@@ -35,7 +36,7 @@ def side_by_side(work: Callable, items: Sequence, *, processes: int | None = Non
         At most this many; by default the cores that this process may use.
     """
     processes = min(processes or _cores(), len(items))
-    if processes < 2 or sys.platform != "linux":
+    if processes < 2 or sys.platform != "linux" or torch.cuda.is_available():
         return [work(item) for item in runtime.progress(items, "side by side")]
     context = torch.multiprocessing.get_context("fork")
     with context.Pool(processes, _begin) as pool:
