@@ -2,10 +2,9 @@ r"""Negative sampling in blocks: many pairs in one small matrix product.
 
 Introduced in chapter 3, section "A trainer". The words of a text are laid on one line;
 a block is b neighbouring positions, with w more on each side. All pairs of a block are
-entries of one product of b centres with b + 2w contexts. Groups of b centres, each from
-another block, share J negatives, each with weight K c_i / J for a centre with c_i contexts.
-So the expected gradient is that of K negatives for each pair. The oracle is
-`word2vec.NegativeSampling`.
+entries of one product of b centres with b + 2w contexts. The centres of a block share J
+negatives, each with weight K c_i / J for a centre with c_i contexts. So the expected
+gradient is that of K negatives for each pair. The oracle is `word2vec.NegativeSampling`.
 
 All gradients of an update are taken at the same weights. A row that would make too many
 such steps at once makes fewer, see `damping`.
@@ -26,7 +25,7 @@ class Blocks(NamedTuple):
     """n blocks of b positions; pad positions hold the id N, one past the vocabulary.
 
     ``line`` (n, b + 2w): ids of the positions and their halo; ``radius`` (n, b): the
-    window of each centre, 0 on pads; ``negatives`` (n, J), for the groups of `mixed`.
+    window of each centre, 0 on pads; ``negatives`` (n, J).
     """
 
     line: Tensor
@@ -92,28 +91,13 @@ def damping(n_rows: int, ids: Tensor, steps: Tensor, rate: float, bound: float) 
     [0.25, 1.0, 0.25]
     """
     total = steps.new_zeros(n_rows).index_add_(0, ids, steps)  # (n_rows)
-    return (bound / (rate * total)).clamp_(max=1).index_select(0, ids)
+    return (bound / (rate * total.index_select(0, ids))).clamp_(max=1)
 
 
-def move(table: Tensor, ids: Tensor, rows: Tensor, steps: Tensor, rate: float,
-         bound: float) -> None:
-    """Add rows (n, m, D), damped by their steps (n, m), to the rows `ids` (n m) of a table."""
-    d = damping(len(table), ids, steps.reshape(-1), rate, bound)  # (n m)
-    rows = rows.view(len(ids), -1).mul_(d[:, None])
+def add(table: Tensor, ids: Tensor, rows: Tensor) -> None:
+    """Add rows (n, m, D) to the rows `ids` (n m) of a table; ids repeat."""
+    rows = rows.view(len(ids), -1)
     table.scatter_add_(0, ids[:, None].expand_as(rows), rows)
-
-
-def mixed(X: Tensor) -> Tensor:
-    """A view of X (n, b, D) in n other groups: centre m, counted through, is in m mod n.
-
-    Neighbours in a text are about one topic; a word that is drawn for all of them would be
-    pushed away from it in one great step. In these groups hardly two centres are neighbours.
-
-    >>> mixed(torch.arange(6).view(2, 3, 1)).squeeze(2).tolist()
-    [[0, 2, 4], [1, 3, 5]]
-    """
-    n, b, D = X.shape
-    return X.view(b, n, D).transpose(0, 1)
 
 
 def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Tensor,
@@ -121,12 +105,12 @@ def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight
     r"""One step of SGD on a batch of blocks, in place, busy rows damped.
 
     .. math::
-        G = -\eta \, M \odot (\sigma(V U^\top) - 1), \quad
-        F = -\eta \, \tfrac{K c_i}{J} \, \sigma(\bar V Z^\top), \quad
-        \Delta V = G U + \overline{F Z}, \quad \Delta U = G^\top V, \quad
-        \Delta Z = F^\top \bar V,
+        G = -\eta \left[ M \odot (\sigma(V U^\top) - 1), \;
+            \tfrac{K c_i}{J} \, \sigma(V Z^\top) \right], \quad
+        \Delta V = d_V \odot G \begin{bmatrix} U \\ Z \end{bmatrix}, \quad
+        \begin{bmatrix} \Delta U \\ \Delta Z \end{bmatrix} = (d_{UZ} \odot G)^\top V,
 
-    U the rows of the places, Z of the drawn words, a bar for `mixed` and back.
+    U the rows of the places, Z those of the drawn words, d the factors of `damping`.
 
     Parameters
     ----------
@@ -135,7 +119,7 @@ def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight
     band : Tensor, shape (n, b, b + 2w)
         M, see `bands`.
     weight : Tensor, shape (n, b, 1)
-        K / J times the number c_i of contexts of each centre; J negatives in a group.
+        K / J times the number c_i of contexts of each centre; J negatives in a block.
     bound : float
         Of `damping`; infinity for plain SGD.
     """
@@ -144,19 +128,20 @@ def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight
     w = (length - b) // 2
     centre = batch.line[:, w : w + b].reshape(-1)  # (n b)
     asked = torch.cat([batch.line, batch.negatives], dim=1).view(-1)  # (n (b + 2w + J))
+    made = band.sum(2).add_(weight[..., 0], alpha=J)  # (n, b), steps of the rows of V
+    taken = torch.cat([band.sum(1), weight.sum(1).expand(-1, J)], dim=1)  # those of U and Z
     V = W.index_select(0, centre).view(n, b, D)
-    U, Z = W_out.index_select(0, asked).view(n, -1, D).split([length, J], dim=1)
-    G = torch.bmm(V, U.transpose(1, 2)).sigmoid_()  # (n, b, b + 2w)
-    G.sub_(1).mul_(band).mul_(-rate)
-    F = torch.bmm(mixed(V), Z.transpose(1, 2)).sigmoid_()  # (n, b, J)
-    F.mul_(mixed(weight)).mul_(-rate)
-    dV = torch.bmm(G, U)  # (n, b, D)
-    mixed(dV).add_(torch.bmm(F, Z))
-    dU = torch.cat([torch.bmm(G.transpose(1, 2), V), torch.bmm(F.transpose(1, 2), mixed(V))], 1)
-    made = band.sum(2, keepdim=True).add_(weight, alpha=J)  # steps of the rows of V
-    taken = torch.cat([band.sum(1), mixed(weight).sum(1).expand(-1, J)], dim=1)  # U and Z
-    move(W, centre, dV, made, rate, bound)
-    move(W_out, asked, dU, taken, rate, bound)
+    UZ = W_out.index_select(0, asked).view(n, -1, D)
+    G = torch.bmm(V, UZ.transpose(1, 2)).sigmoid_()  # (n, b, b + 2w + J)
+    G[..., :length].sub_(1).mul_(band)
+    G[..., length:].mul_(weight)
+    G.mul_(-rate)
+    dV = torch.bmm(G, UZ)  # (n, b, D)
+    G.mul_(damping(len(W_out), asked, taken.view(-1), rate, bound).view(n, 1, -1))
+    dUZ = torch.bmm(G.transpose(1, 2), V)  # scaled by d where there are fewer numbers
+    dV.mul_(damping(len(W), centre, made.view(-1), rate, bound).view(n, b, 1))
+    add(W, centre, dV)
+    add(W_out, asked, dUZ)
 
 
 def cbow_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Tensor,
@@ -164,31 +149,30 @@ def cbow_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight: Ten
     r"""The same for CBoW: h is the mean of the contexts, A the band with rows of sum 1.
 
     .. math::
-        H = A V, \quad \delta H = (\sigma(H_i U_i) - 1) U_i
-            + \overline{\tfrac{K}{J} \sigma(\bar H Z^\top) Z}, \quad
-        \Delta V = -\eta A^\top \delta H
+        H = A V, \quad g_i = -\eta (\sigma(H_i U_i) - 1), \quad
+        F = -\eta \tfrac{K}{J} \sigma(H Z^\top), \quad
+        \Delta V = A^\top (g \odot U + F Z), \quad
+        \Delta U = g \odot H, \quad \Delta Z = F^\top H,
 
-    A centre without context asks nothing: its weight is zero. Parameters as in
-    `skip_gram_step`, with A for `band`, and K / J or 0 for `weight`.
+    each row damped. A centre without context asks nothing: its weight is zero. Parameters
+    as in `skip_gram_step`, with A for `band`, and K / J or 0 for `weight`.
     """
     n, length = batch.line.shape
     b, J, D = batch.radius.shape[1], batch.negatives.shape[1], W.shape[1]
     w = (length - b) // 2
     inputs = batch.line.reshape(-1)  # (n (b + 2w))
     asked = torch.cat([batch.line[:, w : w + b], batch.negatives], dim=1).view(-1)
+    active = (weight > 0).to(weight.dtype)  # (n, b, 1)
+    made = torch.bmm(band.transpose(1, 2), active + J * weight)  # steps of the rows of V
+    taken = torch.cat([active[..., 0], weight.sum(1).expand(-1, J)], dim=1)  # of U and Z
     V = W.index_select(0, inputs).view(n, length, D)
     U, Z = W_out.index_select(0, asked).view(n, -1, D).split([b, J], dim=1)
-    active = (weight > 0).to(weight.dtype)  # (n, b, 1)
     H = torch.bmm(band, V)  # (n, b, D)
-    g = (H * U).sum(2, keepdim=True).sigmoid_().sub_(1)  # (n, b, 1)
-    g.mul_(active).mul_(-rate)
-    F = torch.bmm(mixed(H), Z.transpose(1, 2)).sigmoid_()  # (n, b, J)
-    F.mul_(mixed(weight)).mul_(-rate)
-    dH = g * U  # (n, b, D)
-    mixed(dH).add_(torch.bmm(F, Z))
-    dV = torch.bmm(band.transpose(1, 2), dH)  # (n, b + 2w, D)
-    dU = torch.cat([g * H, torch.bmm(F.transpose(1, 2), mixed(H))], dim=1)  # (n, b + J, D)
-    made = torch.bmm(band.transpose(1, 2), active + J * weight)  # steps of the rows of V
-    taken = torch.cat([active[..., 0], mixed(weight).sum(1).expand(-1, J)], dim=1)
-    move(W, inputs, dV, made, rate, bound)
-    move(W_out, asked, dU, taken, rate, bound)
+    g = (H * U).sum(2, keepdim=True).sigmoid_().sub_(1).mul_(active).mul_(-rate)  # (n, b, 1)
+    F = torch.bmm(H, Z.transpose(1, 2)).sigmoid_().mul_(weight).mul_(-rate)  # (n, b, J)
+    dV = torch.bmm(band.transpose(1, 2), (g * U).baddbmm_(F, Z))  # (n, b + 2w, D)
+    dUZ = torch.cat([g * H, torch.bmm(F.transpose(1, 2), H)], dim=1)  # (n, b + J, D)
+    dV.mul_(damping(len(W), inputs, made.view(-1), rate, bound).view(n, -1, 1))
+    dUZ.mul_(damping(len(W_out), asked, taken.view(-1), rate, bound).view(n, -1, 1))
+    add(W, inputs, dV)
+    add(W_out, asked, dUZ)

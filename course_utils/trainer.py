@@ -1,22 +1,22 @@
 """A word2vec trainer: sentences or a file in, word vectors out.
 
 Introduced in chapter 3. Adds to `blocks`: the epochs, a falling learning rate, progress,
-checkpoints, and several processes that share one set of weights (Hogwild).
+checkpoints, and several threads that share one set of weights (Hogwild).
 
 All random numbers of a piece of text come from (seed, epoch, number of the piece). So a
-run that was killed and resumed computes what an uninterrupted one does, bit by bit, in
-one process on a CPU. Several processes overwrite each other now and then, and their
-results differ from run to run.
+run that was killed and resumed computes what an uninterrupted one does, bit by bit, with
+one worker on a CPU. Several workers overwrite each other now and then, and their results
+differ from run to run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,8 +65,8 @@ class Shape:
     """How the work is cut; results depend on it a little, speed a lot."""
 
     block: int = 32  # centres of a block
-    shared: int = 32  # negatives drawn for a block
-    batch: int = 32  # most blocks of one update; fewer in a short text
+    shared: int = 64  # negatives drawn for a block
+    batch: int = 64  # most blocks of one update; fewer in a short text
     bound: float = blocks.BOUND  # of rate times the steps of a row in one update; see damping
     piece: int = 50_000  # tokens laid out at a time; progress and checkpoints between
 
@@ -127,8 +127,9 @@ def train(
     min_count : int
         Types seen less often are left out (ignored if `text` is a corpus).
     workers : int
-        1: this process, with torch's threads. More: that many processes of one thread
-        each on shared weights, without locks (Niu et al., 2011); CPU only.
+        1: one piece of text after another, with torch's threads inside an operation. More:
+        that many pieces at a time on shared weights, without locks (Niu et al., 2011), one
+        thread each; CPU only.
     checkpoint : pathlib.Path, optional
         Written every `every` seconds and after each epoch (several workers: after each
         epoch only). An existing one is refused unless `resume` is set.
@@ -218,7 +219,8 @@ class Run:
 
     def expect_finite(self) -> None:
         """Refuse to go on from NaN, or from weights that no training reaches."""
-        if not bool(max(self.W.abs().max(), self.W_out.abs().max()) < LARGEST):
+        largest = [torch.linalg.vector_norm(T, torch.inf) for T in (self.W, self.W_out)]
+        if not all(bool(x < LARGEST) for x in largest):
             raise FloatingPointError(
                 f"training diverged after {self.done[0]} epochs and {self.done[1]} pieces: "
                 f"rate {self.settings.rate} is too high for {self.shape.batch} blocks of "
@@ -303,66 +305,23 @@ def _alone(run: Run, bar, every: float) -> int:
 
 
 def _together(run: Run, workers: int, bar) -> int:
-    """Each epoch by several processes; they end with the epoch, with us, or with Ctrl-C."""
-    from torch import multiprocessing
-
-    if run.done[1]:
-        raise ValueError(
-            "resume: the checkpoint is inside an epoch; several workers start at epochs. "
-            "Resume it with workers=1."
-        )
-    # Elsewhere a forked process may hang; a spawned one imports torch first, each epoch.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    run.W.share_memory_(), run.W_out.share_memory_(), run.ids.share_memory_()
-    counts, words = torch.zeros(workers, dtype=torch.int64).share_memory_(), 0
-    for epoch in range(run.done[0], run.settings.epochs):
-        counts.zero_()
-        team = [
-            context.Process(
-                target=_work, args=(run, epoch, k, workers, counts, os.getpid()), daemon=True
-            )
-            for k in range(workers)
-        ]
-        _watch(team, counts, bar)
-        run.done = (epoch + 1, 0)
-        run.expect_finite()
-        words += int(counts.sum())
-        run.save()
-    return words
-
-
-def _watch(team: list, counts: Tensor, bar) -> None:
-    """Start the workers and wait for them; on any exception, end them first."""
+    """All epochs by several threads; after an exception the pieces in hand are finished."""
+    words, threads = 0, torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        for process in team:
-            process.start()
-        seen = 0
-        while any(process.is_alive() for process in team):
-            team[0].join(0.05)
-            bar.update(int(counts.sum()) - seen)
-            seen = int(counts.sum())
+        for epoch in range(run.done[0], run.settings.epochs):
+            first = run.done[1] if epoch == run.done[0] else 0
+            pieces = range(first, len(run.pieces))
+            for job in as_completed([pool.submit(read, run, epoch, p) for p in pieces]):
+                words += job.result()
+                bar.update(job.result())
+            run.done = (epoch + 1, 0)
+            run.expect_finite()
+            run.save()
     finally:
-        for process in team:
-            if process.pid is not None:
-                process.terminate()
-                process.join()
-    failed = [process.exitcode for process in team if process.exitcode]
-    if failed:
-        raise RuntimeError(
-            f"{len(failed)} of {len(team)} workers failed, exit codes {failed}. Their own "
-            "message is above; workers=1 shows where it happened."
-        )
-
-
-def _work(run: Run, epoch: int, k: int, workers: int, counts: Tensor, parent: int) -> None:
-    """One worker's share of an epoch; it leaves if its parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    torch.set_num_threads(1)
-    for piece in range(k, len(run.pieces), workers):
-        if os.getppid() != parent:
-            os._exit(1)
-        counts[k] += read(run, epoch, piece)
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+    return words
 
 
 def _generator(run: Run, epoch: int, piece: int) -> torch.Generator:

@@ -1,10 +1,9 @@
-"""The block trainer: equal to the per-pair oracle, resumable, and careful with processes."""
+"""The block trainer: equal to the per-pair oracle, resumable, and quick to stop."""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -50,16 +49,13 @@ def scene():
 
 
 def windows(batch):
-    """(group, centre id, context ids) of each place, from radius and pads, in Python.
-
-    The centres are counted through all blocks and dealt out to as many groups, in turn.
-    """
+    """(block, centre id, context ids) of each place, from radius and pads, in Python."""
     for n, (line, radius) in enumerate(zip(batch.line.tolist(), batch.radius.tolist())):
         for i, r in enumerate(radius):
             t = i + w
             around = [line[s] for s in range(t - r, t + r + 1) if s != t and line[s] != N]
             if r and around:
-                yield (n * b + i) % len(batch.line), line[t], around
+                yield n, line[t], around
 
 
 def oracle(batch, tables, model):
@@ -253,49 +249,61 @@ def test_a_checkpoint_of_another_run_is_refused(corpus, tmp_path):
 
 
 INTERRUPTED = """
-import sys
+import sys, threading, time
 sys.path.insert(0, {tests!r})
 import test_word2vec_trainer as t
 from course_utils import trainer
-work = trainer._work
-def say(*args):
-    import os
-    os.write(1, b"%d\\n" % os.getpid())  # one call, so that two lines do not mix
-    while True:  # an epoch without end: a signal that comes during a fork may be lost
-        work(*args)
-trainer._work = say
-if __name__ == "__main__":
-    trainer.train(t.toy_sentences(), workers=2, shape=trainer.Shape(piece=50))
+seen = set()
+def slow(*args, read=trainer.read):
+    seen.add(threading.get_ident())
+    if len(seen) == 2:
+        print("two at work", flush=True)
+    time.sleep(0.05)
+    return read(*args)
+trainer.read = slow
+trainer.train(t.toy_sentences(), trainer.Settings(epochs=10_000), workers=2,
+              shape=trainer.Shape(piece=50))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a POSIX system")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left(number, tmp_path):
-    """Ctrl-C (the parent alone is told), and a parent that is killed outright."""
+def test_ctrl_c_stops_two_workers(tmp_path):
+    """Of ten thousand epochs the pieces in hand are finished, and no more."""
     script = tmp_path / "run.py"
     script.write_text(INTERRUPTED.format(tests=str(Path(__file__).parent)))
-    parent = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    workers = [int(parent.stdout.readline()) for _ in range(2)]
-    time.sleep(0.3)  # the second fork has returned
-    parent.send_signal(number)
-    _, told = parent.communicate(timeout=30)
-    assert number != signal.SIGINT or "KeyboardInterrupt" in told
-    deadline = time.monotonic() + 20
-    while any(map(alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(alive, workers))
+    run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "two at work\n"
+    run.send_signal(signal.SIGINT)
+    _, told = run.communicate(timeout=30)
+    assert run.returncode and "KeyboardInterrupt" in told
 
 
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+def test_two_workers_leave_the_threads_as_they_were(corpus):
+    before = torch.get_num_threads()
+    trainer.train(corpus, Settings(dimension=D, epochs=1), workers=2)
+    assert torch.get_num_threads() == before
+
+
+def test_two_workers_read_each_piece_once_and_go_on_inside_an_epoch(
+        corpus, tmp_path, monkeypatch):
+    """From a checkpoint inside an epoch: its missing pieces, then whole epochs."""
+    path, done, read = tmp_path / "run.pt", [], trainer.read
+
+    def stop(run, epoch, piece):
+        if (epoch, piece) == (1, 1):
+            raise KeyboardInterrupt
+        return read(run, epoch, piece)
+
+    monkeypatch.setattr(trainer, "read", stop)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(corpus, RESUMED, shape=SHORT, checkpoint=path, every=0)
+    monkeypatch.setattr(
+        trainer, "read", lambda run, *at: (done.append(at), read(run, *at))[1])
+    trainer.train(corpus, RESUMED, shape=SHORT, checkpoint=path, resume=True, workers=2)
+    n = len(trainer.cut(corpus.offsets, SHORT.piece))
+    assert n > 2
+    assert sorted(done) == [(1, p) for p in range(1, n)] + [(2, p) for p in range(n)]
 
 
 @pytest.mark.parametrize("options, error, message", [
@@ -402,7 +410,7 @@ def test_the_step_taught_is_the_library_s():
     from teaching import taught
 
     _, _, batch, tables = scene()
-    cell, mixed = taught("03b_trainer", "skip_gram_step", "mixed")
+    cell = taught("03b_trainer", "skip_gram_step")
     band = blocks.bands(batch.line, batch.radius, N, blocks.band_table(b, w).double())
     moved = [tables.clone(), tables.clone()]
     weight = band.sum(2, keepdim=True) * K / M
@@ -410,7 +418,6 @@ def test_the_step_taught_is_the_library_s():
     blocks.skip_gram_step(*moved[1], batch, band, weight, 0.1, float("inf"))
     torch.testing.assert_close(*moved, rtol=0, atol=1e-12)
     assert (moved[0] - tables).abs().max() > 0.1
-    assert torch.equal(mixed(tables), blocks.mixed(tables))
 
 
 def test_the_damping_taught_is_the_library_s():
