@@ -7,6 +7,8 @@ the header fields M (metre) and L (unit length). Pitches and ornaments pass by u
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -120,7 +122,8 @@ def by_music21(tune: str) -> Bars:
 
     reading, metre = abcFormat.ABCHandler(), metre_of(_parts(tune)[0])
     try:
-        reading.process("X:1\n" + tune)
+        with contextlib.redirect_stderr(io.StringIO()):  # it says what it guesses
+            reading.process("X:1\n" + tune)
     except Exception as error:  # a parser of its own, with errors of many kinds
         raise ValueError(f"expected ABC, music21 says {error!r}.") from error
     found = _Reading(Fraction(1), metre)

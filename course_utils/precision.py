@@ -24,8 +24,18 @@ def fast_precision(device: torch.device | str) -> str:
     """``"bfloat16"`` where a matrix product in it takes less than half the time.
 
     Some processors have units for 16 bits, others imitate them at a high price, so this
-    measures: the best of five products in each format.
+    measures: the best of five products in each format. With one thread, for two of them
+    wait for each other as soon as anybody else computes.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _measured(device)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measured(device: torch.device | str) -> str:
     x, W = torch.ones(512, 384, device=device), torch.ones(384, 384, device=device)
     best = {}
     for kind in (torch.float32, torch.bfloat16):
