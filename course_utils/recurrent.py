@@ -84,24 +84,27 @@ class LSTMByHand(torch.autograd.Function):
         \delta h_{t-1} = W_h^\top \delta a
 
     Everything that is not a recurrence is computed for all steps at once: the factors
-    before the loop, the gradients of the weights after it.
+    before the loop, the gradients of the weights after it. And since :math:`\tanh a =
+    2 \sigma(2a) - 1`, doubling the rows of g lets one call of the sigmoid serve all four
+    gates of a step.
     """
 
     @staticmethod
     def forward(ctx, x, W_x, W_h, b):
         T, B, _ = x.shape
         H = W_h.shape[1]
-        gates = torch.addmm(b, x.flatten(0, 1), W_x.T).view(T, B, 4 * H)
+        twice = torch.cat([b.new_ones(2 * H), b.new_full((H,), 2.0), b.new_ones(H)])
+        rows = twice[:, None]
+        gates = torch.addmm(b * twice, x.flatten(0, 1), (W_x * rows).T).view(T, B, 4 * H)
+        W = (W_h * rows).T
         c, tanh_c, h = x.new_empty(3, T, B, H).unbind(0)
         h_t = c_t = x.new_zeros(B, H)
-        W = W_h.T
-        for a_t, c_new, tanh_c_t, h_new in zip(gates, c, tanh_c, h):
-            i, f, g, o = a_t.addmm_(h_t, W).chunk(4, dim=1)
-            a_t[:, : 2 * H].sigmoid_()  # i and f
-            g.tanh_()
-            o.sigmoid_()
-            c_t = torch.mul(f, c_t, out=c_new).addcmul_(i, g)
+        views = (gates, *gates.chunk(4, dim=2), c, tanh_c, h)
+        for a_t, i, f, s, o, c_new, tanh_c_t, h_new in zip(*(v.unbind(0) for v in views)):
+            a_t.addmm_(h_t, W).sigmoid_()
+            c_t = torch.mul(f, c_t, out=c_new).sub_(i).addcmul_(i, s, value=2)  # g = 2 s - 1
             h_t = torch.mul(o, torch.tanh(c_t, out=tanh_c_t), out=h_new)
+        gates[:, :, 2 * H : 3 * H].mul_(2).sub_(1)  # from s to g
         ctx.save_for_backward(x, W_x, W_h, gates, c, tanh_c, h)
         return h
 
@@ -109,8 +112,8 @@ class LSTMByHand(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, dh):
         x, W_x, W_h, gates, c, tanh_c, h = ctx.saved_tensors
-        da, through_h = _factors(gates, c, tanh_c)
         T, B, H = h.shape
+        da, through_h = _factors(gates, c, tanh_c)
         dh_t, dc_t = dh[-1], h.new_zeros(B, H)
         cell_part = da[:, :, : 3 * H].unflatten(2, (3, H))  # i, f, g: they wait for dc
         f = gates[:, :, H : 2 * H]
@@ -123,9 +126,9 @@ class LSTMByHand(torch.autograd.Function):
             dc_t *= f_t
             dh_t = torch.addmm(dh_before, da_t, W_h)  # (B, H)
         da = da.flatten(0, 1)  # (T * B, 4H)
-        h_prev = torch.cat([h.new_zeros(1, B, H), h[:-1]]).flatten(0, 1)
         dx = (da @ W_x).view_as(x) if ctx.needs_input_grad[0] else None
-        return dx, da.T @ x.flatten(0, 1), da.T @ h_prev, da.sum(0)
+        dW_h = da[B:].T @ h[:-1].flatten(0, 1)  # h before the first step is zero
+        return dx, da.T @ x.flatten(0, 1), dW_h, da.sum(0)
 
 
 def _factors(gates: Tensor, c: Tensor, tanh_c: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,9 +136,9 @@ def _factors(gates: Tensor, c: Tensor, tanh_c: Tensor) -> tuple[Tensor, Tensor]:
     i, f, g, o = gates.chunk(4, dim=2)
     factors = torch.empty_like(gates)
     to_i, to_f, to_g, to_o = factors.chunk(4, dim=2)
-    c_prev = torch.cat([torch.zeros_like(c[:1]), c[:-1]])
     sigmoid_backward(g, i, grad_input=to_i)  # g i (1 - i)
-    sigmoid_backward(c_prev, f, grad_input=to_f)
+    to_f[0] = 0.0  # the cell before the first step
+    sigmoid_backward(c[:-1], f[1:], grad_input=to_f[1:])
     tanh_backward(i, g, grad_input=to_g)  # i (1 - g^2)
     sigmoid_backward(tanh_c, o, grad_input=to_o)
     return factors, torch.ops.aten.tanh_backward(o, tanh_c)
