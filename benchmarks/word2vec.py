@@ -36,8 +36,15 @@ CONTENDERS = {  # name -> (program, model, workers, threads of OpenMP)
     REFERENCE: ("gensim", "skip-gram", 2, 1),
     "one worker, 2 threads": ("ours", "skip-gram", 1, 2),
     "two workers": ("ours", "skip-gram", 2, 1),
+    "one worker, 1 thread": ("ours", "skip-gram", 1, 1),
+    "gensim, 1 worker": ("gensim", "skip-gram", 1, 1),
     "gensim CBoW, 2 workers": ("gensim", "cbow", 2, 1),
     "CBoW, two workers": ("ours", "cbow", 2, 1),
+}
+BASES = {  # whom a contender is compared with, if not the reference
+    "one worker, 1 thread": "gensim, 1 worker",
+    "gensim CBoW, 2 workers": "gensim CBoW, 2 workers",
+    "CBoW, two workers": "gensim CBoW, 2 workers",
 }
 TARGETS = {"one worker, 2 threads": 2.0, "two workers": 2.7}
 RIVALS = (REFERENCE, "one worker, 2 threads", "two workers")
@@ -174,8 +181,10 @@ def speed(rounds: int, work: Path) -> dict:
             print(f"round {seed}: {name}: {runs[name][-1]['seconds']:.1f} s", flush=True)
     found = {}
     for name, mine in runs.items():
-        base = runs["gensim CBoW, 2 workers" if "CBoW" in name else REFERENCE]
+        against = BASES.get(name, REFERENCE)
+        base = runs[against]
         found[name] = {
+            "against": against,
             "words_per_second": round(float(np.median([r["words"] / r["seconds"]
                                                        for r in mine]))),
             "ratio": quartiles([b["seconds"] / r["seconds"] for b, r in zip(base, mine)]),
@@ -193,7 +202,7 @@ def quartiles(values) -> dict:
 
 
 def report_speed(results: dict) -> None:
-    print(f"{results['machine']}\n{results['settings']}\nwords per second / gensim's, median "
+    print(f"{results['machine']}\n{results['settings']}\nwords per second / those of gensim, median "
           f"[quartiles] of {results['rounds']} rounds (processor time in brackets)")
     for name, r in results["contenders"].items():
         target = results["targets"].get(name)
@@ -201,7 +210,8 @@ def report_speed(results: dict) -> None:
             f"  target {target}: {'met' if r['ratio']['median'] >= target else 'NOT met'}")
         ratio, cpu = r["ratio"], r["cpu_ratio"]
         print(f"  {name:30} {r['words_per_second'] / 1e3:6.0f} k  {ratio['median']:.2f} "
-              f"[{ratio['q1']:.2f}, {ratio['q3']:.2f}]  ({cpu['median']:.2f}){verdict}")
+              f"[{ratio['q1']:.2f}, {ratio['q3']:.2f}]  ({cpu['median']:.2f}) of "
+              f"{r['against']}{verdict}")
 
 
 # ---- quality ----------------------------------------------------------------------------
