@@ -11,8 +11,6 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
 
 import torch
 
@@ -31,7 +29,8 @@ def side_by_side(work: Callable, items: Sequence, *, processes: int | None = Non
     Parameters
     ----------
     work : function of one item
-        What it returns is copied to this process.
+        What it returns is copied to this process, so it must be fit for pickle; the function
+        and the items need not be.
     processes : int, optional
         At most this many; by default the cores that this process may use.
     """
@@ -39,8 +38,8 @@ def side_by_side(work: Callable, items: Sequence, *, processes: int | None = Non
     if processes < 2 or sys.platform != "linux" or torch.cuda.is_available():
         return [work(item) for item in runtime.progress(items, "side by side")]
     context = torch.multiprocessing.get_context("fork")
-    with context.Pool(processes, _begin) as pool:
-        found = pool.imap(partial(_packed, work), items)
+    with context.Pool(processes, _begin, (work, items)) as pool:
+        found = pool.imap(_packed, range(len(items)))
         return [pickle.loads(result) for result in
                 runtime.progress(found, "side by side", total=len(items))]
 
@@ -51,11 +50,14 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _begin() -> None:
+def _begin(work: Callable, items: Sequence) -> None:
+    global _job
+    _job = work, items  # inherited, never sent: it may hold what cannot be pickled
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     torch.set_num_threads(1)
 
 
-def _packed(work: Callable, item: Any) -> bytes:
+def _packed(k: int) -> bytes:
     """Bytes, not tensors: torch would send those as shared memory, one file each."""
-    return pickle.dumps(work(item))
+    work, items = _job
+    return pickle.dumps(work(items[k]))
