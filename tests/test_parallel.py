@@ -52,4 +52,5 @@ def test_threads_of_this_process_stay():
 
 def test_neither_the_work_nor_the_items_are_pickled():
     items = [lambda k=k: k * k for k in range(5)]
-    assert parallel.side_by_side(lambda item: item() + 1, items, processes=2) == [1, 2, 5, 10, 17]
+    found = parallel.side_by_side(lambda item: item() + 1, items, processes=2)
+    assert found == [1, 2, 5, 10, 17]
