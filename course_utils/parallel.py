@@ -1,7 +1,7 @@
 """Independent trainings at the same time: one process and one thread for each.
 
-Introduced in chapter 10. A small network leaves the second core idle, for its steps are too
-short to be shared; two networks are not. Builds on nothing but torch's threads.
+Introduced in chapter 3, for trainings that differ in their seeds. A small network leaves the
+second core idle, for its steps are too short to be shared; two networks are not.
 """
 
 from __future__ import annotations
