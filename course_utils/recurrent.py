@@ -1,11 +1,12 @@
 r"""A recurrent layer written to be read, and the same with hand-written back-propagation.
 
-Introduced in chapter 8, beside `course_utils.gated`, whose LSTM it computes. Two ideas
-make it fast: the input product of all steps is one matrix product before the loop, and
-the four gates are one ``addmm_`` a step. Everything overwrites what it no longer needs:
-the products of a step are added to the input products, and the gates replace both. The
-gradient of a sigmoid and of a tanh needs only its output, so nothing is lost;
-``unsafe_split`` and ``unsafe_chunk`` promise autograd that nobody reads the old values.
+Introduced in chapter 8, beside `course_utils.gated`, whose LSTM it computes. Three ideas
+make it fast: the input product of all steps is one matrix product before the loop, the
+four gates are one ``addmm_`` a step, and since tanh(a) = 2 sigmoid(2a) - 1, one sigmoid
+serves all four once the rows of g are doubled. Everything overwrites what it no longer
+needs: the products of a step are added to the input products, and the gates replace both.
+The gradient of a sigmoid needs only its output, so nothing is lost; ``unsafe_split`` and
+``unsafe_chunk`` promise autograd that nobody reads the old values.
 `benchmarks/recurrent.py` times it.
 
 Here the gates are in torch's order i, f, g, o, so that weights can be shared with
@@ -38,20 +39,22 @@ def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
     -------
     Tensor, shape (T, B, H)
     """
-    B = x.shape[1]
-    h_t = c_t = x.new_zeros(B, W_h.shape[1])
-    a = torch.addmm(b, x.flatten(0, 1), W_x.T)  # (T * B, 4H)
-    W, h = W_h.T, []  # transposed once: one node of the graph instead of T
+    B, H = x.shape[1], W_h.shape[1]
+    h_t = c_t = x.new_zeros(B, H)
+    scale = b.new_tensor([1, 1, 2, 1]).repeat_interleave(H)  # of the rows i, f, g, o
+    a = torch.addmm(b * scale, x.flatten(0, 1), W_x.T * scale)  # (T * B, 4H)
+    W, h = W_h.T * scale, []  # made once: one node of the graph instead of T
     for a_t in a.unsafe_split(B):  # (B, 4H); not a[t]: see lstm_forward_indexed
-        i, f, g, o = a_t.addmm_(h_t, W).unsafe_chunk(4, dim=1)
-        c_t = f.sigmoid_() * c_t + i.sigmoid_() * g.tanh_()
-        h_t = o.sigmoid_() * torch.tanh(c_t)
+        gates = a_t.addmm_(h_t, W).sigmoid_()
+        i, f, s, o = gates.unsafe_chunk(4, dim=1)
+        c_t = (f * c_t).sub_(i).addcmul_(i, s, value=2)  # g = 2 s - 1
+        h_t = o * torch.tanh(c_t)
         h.append(h_t)
     return torch.stack(h)
 
 
 def lstm_forward_indexed(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
-    """`lstm_forward` with ``a[t]`` in place of one split: the same numbers, slower.
+    """The plain loop, with ``a[t]`` in place of one split: the same up to rounding, slower.
 
     The backward pass of an index is a tensor of zeros of the whole (T, B, 4H), with one
     slice filled in, for each of the T steps: work and memory traffic in T squared.
@@ -84,19 +87,16 @@ class LSTMByHand(torch.autograd.Function):
         \delta h_{t-1} = W_h^\top \delta a
 
     Everything that is not a recurrence is computed for all steps at once: the factors
-    before the loop, the gradients of the weights after it. And since :math:`\tanh a =
-    2 \sigma(2a) - 1`, doubling the rows of g lets one call of the sigmoid serve all four
-    gates of a step.
+    before the loop, the gradients of the weights after it.
     """
 
     @staticmethod
     def forward(ctx, x, W_x, W_h, b):
         T, B, _ = x.shape
         H = W_h.shape[1]
-        twice = torch.cat([b.new_ones(2 * H), b.new_full((H,), 2.0), b.new_ones(H)])
-        rows = twice[:, None]
-        gates = torch.addmm(b * twice, x.flatten(0, 1), (W_x * rows).T).view(T, B, 4 * H)
-        W = (W_h * rows).T
+        scale = b.new_tensor([1, 1, 2, 1]).repeat_interleave(H)
+        gates = torch.addmm(b * scale, x.flatten(0, 1), W_x.T * scale).view(T, B, 4 * H)
+        W = W_h.T * scale
         c, tanh_c, h = x.new_empty(3, T, B, H).unbind(0)
         h_t = c_t = x.new_zeros(B, H)
         views = (gates, *gates.chunk(4, dim=2), c, tanh_c, h)

@@ -219,8 +219,8 @@ class Run:
 
     def expect_finite(self) -> None:
         """Refuse to go on from NaN, or from weights that no training reaches."""
-        largest = [torch.linalg.vector_norm(T, torch.inf) for T in (self.W, self.W_out)]
-        if not all(bool(x < LARGEST) for x in largest):
+        ends = [x for T in (self.W, self.W_out) for x in torch.aminmax(T)]  # NaN if any is
+        if not all(bool(x.abs() < LARGEST) for x in ends):
             raise FloatingPointError(
                 f"training diverged after {self.done[0]} epochs and {self.done[1]} pieces: "
                 f"rate {self.settings.rate} is too high for {self.shape.batch} blocks of "
