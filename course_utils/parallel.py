@@ -1,18 +1,24 @@
-"""Independent trainings at the same time: one process and one thread for each.
+"""Several processes at the same time, with one thread each.
 
-Introduced in chapter 3, for trainings that differ in their seeds. A small network leaves the
+Introduced in chapter 3: `team` for the workers of one training, which share its weights,
+and `side_by_side` for trainings that differ in their seeds. A small network leaves the
 second core idle, for its steps are too short to be shared; two networks are not.
 """
 
 from __future__ import annotations
 
+import mmap
+import multiprocessing
 import os
 import pickle
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import torch
+from torch import Tensor
 
 from . import runtime
 
@@ -50,11 +56,42 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _begin(work: Callable, items: Sequence) -> None:
+def team(work: Callable, workers: int) -> tuple[Executor, Callable]:
+    """A pool of workers, and a function to submit to it: ``work(*args)`` by one of them.
+
+    On Linux they are forks of this process and inherit `work`, with the tensors that
+    `shared` made. Elsewhere, where a fork may hang, they are threads: those ask for Python's
+    lock at each operation, and wait for each other there. Arguments and results of processes
+    are sent, so they must be fit for pickle.
+    """
+    if sys.platform != "linux":
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+        return pool, work
+    fork = multiprocessing.get_context("fork")
+    return ProcessPoolExecutor(workers, fork, initializer=_begin, initargs=(work,)), _inherited
+
+
+def shared(tensor: Tensor) -> Tensor:
+    """A copy on the CPU, in memory that forks of this process read and write."""
+    memory = torch.frombuffer(mmap.mmap(-1, tensor.nbytes), dtype=tensor.dtype)
+    return memory.view_as(tensor).copy_(tensor)
+
+
+def _begin(*job) -> None:
     global _job
-    _job = work, items  # inherited, never sent: it may hold what cannot be pickled
+    _job = job  # inherited, never sent: it may hold what cannot be pickled
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _inherited(*args):
+    return _job[0](*args)
 
 
 def _packed(k: int) -> bytes:

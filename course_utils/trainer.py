@@ -1,7 +1,7 @@
 """A word2vec trainer: sentences or a file in, word vectors out.
 
 Introduced in chapter 3. Adds to `blocks`: the epochs, a falling learning rate, progress,
-checkpoints, and several threads that share one set of weights (Hogwild).
+checkpoints, and several workers that share one set of weights (Hogwild).
 
 All random numbers of a piece of text come from (seed, epoch, number of the piece). So a
 run that was killed and resumed computes what an uninterrupted one does, bit by bit, with
@@ -16,15 +16,17 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from . import blocks
+from . import blocks, parallel
 from .corpora import Corpus, corpus_from_lines
 from .noise import AliasTable, keep_probability, noise_distribution
 from .runtime import in_colab
@@ -128,8 +130,8 @@ def train(
         Types seen less often are left out (ignored if `text` is a corpus).
     workers : int
         1: one piece of text after another, with torch's threads inside an operation. More:
-        that many pieces at a time on shared weights, without locks (Niu et al., 2011), one
-        thread each; CPU only.
+        that many pieces at a time on shared weights, without locks (Niu et al., 2011), in a
+        process each (outside Linux a thread, which is slower); CPU only.
     checkpoint : pathlib.Path, optional
         Written every `every` seconds and after each epoch (several workers: after each
         epoch only). An existing one is refused unless `resume` is set.
@@ -305,14 +307,15 @@ def _alone(run: Run, bar, every: float) -> int:
 
 
 def _together(run: Run, workers: int, bar) -> int:
-    """All epochs by several threads; after an exception the pieces in hand are finished."""
+    """All epochs by several workers; after an exception the pieces in hand are finished."""
     words, threads = 0, torch.get_num_threads()
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    run.W, run.W_out = parallel.shared(run.W), parallel.shared(run.W_out)
+    pool, part = parallel.team(partial(read, run), workers)
     try:
         for epoch in range(run.done[0], run.settings.epochs):
             first = run.done[1] if epoch == run.done[0] else 0
             pieces = range(first, len(run.pieces))
-            for job in as_completed([pool.submit(read, run, epoch, p) for p in pieces]):
+            for job in as_completed([pool.submit(part, epoch, p) for p in pieces]):
                 words += job.result()
                 bar.update(job.result())
             run.done = (epoch + 1, 0)

@@ -1,4 +1,4 @@
-"""Several trainings at a time give what one after another gives."""
+"""Several processes give what one gives."""
 
 import os
 import sys
@@ -54,3 +54,23 @@ def test_neither_the_work_nor_the_items_are_pickled():
     items = [lambda k=k: k * k for k in range(5)]
     found = parallel.side_by_side(lambda item: item() + 1, items, processes=2)
     assert found == [1, 2, 5, 10, 17]
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_a_team_writes_into_shared_memory(platform, monkeypatch):
+    if platform == "linux" != sys.platform:
+        pytest.skip("no forks here")
+    monkeypatch.setattr(sys, "platform", platform)
+    table = torch.arange(12.0).view(3, 4)
+    mine = parallel.shared(table)
+    assert torch.equal(mine, table)
+
+    def double(row):
+        mine[row] *= 2
+        return os.getpid()
+
+    pool, work = parallel.team(double, 2)
+    with pool:
+        pids = set(pool.map(work, range(3)))
+    assert torch.equal(mine, 2 * table) and torch.equal(table[0], torch.arange(4.0))
+    assert (os.getpid() in pids) == (platform != "linux")

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -249,15 +251,16 @@ def test_a_checkpoint_of_another_run_is_refused(corpus, tmp_path):
 
 
 INTERRUPTED = """
-import sys, threading, time
+import os, sys, threading, time
 sys.path.insert(0, {tests!r})
 import test_word2vec_trainer as t
 from course_utils import trainer
 seen = set()
 def slow(*args, read=trainer.read):
-    seen.add(threading.get_ident())
-    if len(seen) == 2:
-        print("two at work", flush=True)
+    me = f"{{os.getpid()}} {{threading.get_ident()}}"
+    if me not in seen:
+        print(me, flush=True)
+    seen.add(me)
     time.sleep(0.05)
     return read(*args)
 trainer.read = slow
@@ -273,10 +276,26 @@ def test_ctrl_c_stops_two_workers(tmp_path):
     script.write_text(INTERRUPTED.format(tests=str(Path(__file__).parent)))
     run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, text=True)
-    assert run.stdout.readline() == "two at work\n"
+    team = {run.stdout.readline() for _ in range(2)}
     run.send_signal(signal.SIGINT)
     _, told = run.communicate(timeout=30)
-    assert run.returncode and "KeyboardInterrupt" in told
+    assert len(team) == 2 and run.returncode and "KeyboardInterrupt" in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are threads")
+def test_workers_end_with_a_killed_parent(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(INTERRUPTED.format(tests=str(Path(__file__).parent)))
+    run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    team = [int(run.stdout.readline().split()[0]) for _ in range(2)]
+    run.kill()
+    run.wait()
+    assert run.pid not in team
+    for _ in range(200):
+        if not any(Path(f"/proc/{pid}").exists() for pid in team):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"still alive: {team}")
 
 
 def test_two_workers_leave_the_threads_as_they_were(corpus):
@@ -285,10 +304,25 @@ def test_two_workers_leave_the_threads_as_they_were(corpus):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are threads")
+def test_a_killed_worker_is_said(corpus, monkeypatch):
+    monkeypatch.setattr(trainer, "read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(BrokenProcessPool):
+        trainer.train(corpus, Settings(dimension=D, epochs=1), workers=2)
+
+
+def test_threads_do_what_forks_do(corpus, monkeypatch):
+    """Where workers are threads: all words are read, and vectors are learned."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    made = trainer.train(corpus, Settings(dimension=D, epochs=2), workers=2)
+    assert made.words == 2 * len(corpus)
+    assert np.isfinite(made.vectors.matrix).all() and np.abs(made.W_out).max() > 0
+
+
 def test_two_workers_read_each_piece_once_and_go_on_inside_an_epoch(
         corpus, tmp_path, monkeypatch):
     """From a checkpoint inside an epoch: its missing pieces, then whole epochs."""
-    path, done, read = tmp_path / "run.pt", [], trainer.read
+    path, done, read = tmp_path / "run.pt", tmp_path / "done.txt", trainer.read
 
     def stop(run, epoch, piece):
         if (epoch, piece) == (1, 1):
@@ -298,12 +332,18 @@ def test_two_workers_read_each_piece_once_and_go_on_inside_an_epoch(
     monkeypatch.setattr(trainer, "read", stop)
     with pytest.raises(KeyboardInterrupt):
         trainer.train(corpus, RESUMED, shape=SHORT, checkpoint=path, every=0)
-    monkeypatch.setattr(
-        trainer, "read", lambda run, *at: (done.append(at), read(run, *at))[1])
+
+    def note(run, epoch, piece):
+        with done.open("a") as file:
+            file.write(f"{epoch} {piece}\n")
+        return read(run, epoch, piece)
+
+    monkeypatch.setattr(trainer, "read", note)
     trainer.train(corpus, RESUMED, shape=SHORT, checkpoint=path, resume=True, workers=2)
     n = len(trainer.cut(corpus.offsets, SHORT.piece))
     assert n > 2
-    assert sorted(done) == [(1, p) for p in range(1, n)] + [(2, p) for p in range(n)]
+    found = sorted(tuple(map(int, line.split())) for line in done.read_text().splitlines())
+    assert found == [(1, p) for p in range(1, n)] + [(2, p) for p in range(n)]
 
 
 @pytest.mark.parametrize("options, error, message", [
