@@ -135,11 +135,10 @@ def skip_gram_step(W: Tensor, W_out: Tensor, batch: Blocks, band: Tensor, weight
     G = torch.bmm(V, UZ.transpose(1, 2)).sigmoid_()  # (n, b, b + 2w + J)
     G[..., :length].sub_(1).mul_(band)
     G[..., length:].mul_(weight)
-    G.mul_(-rate)
     dV = torch.bmm(G, UZ)  # (n, b, D)
-    G.mul_(damping(len(W_out), asked, taken.view(-1), rate, bound).view(n, 1, -1))
-    dUZ = torch.bmm(G.transpose(1, 2), V)  # scaled by d where there are fewer numbers
-    dV.mul_(damping(len(W), centre, made.view(-1), rate, bound).view(n, b, 1))
+    dV.mul_(damping(len(W), centre, made.view(-1), rate, bound).mul_(-rate).view(n, b, 1))
+    d = damping(len(W_out), asked, taken.view(-1), rate, bound).mul_(-rate)
+    dUZ = torch.bmm(G.mul_(d.view(n, 1, -1)).transpose(1, 2), V)  # G has fewer numbers
     add(W, centre, dV)
     add(W_out, asked, dUZ)
 

@@ -56,15 +56,15 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def team(work: Callable, workers: int) -> tuple[Executor, Callable]:
+def team(work: Callable, workers: int, *, threads: bool = False) -> tuple[Executor, Callable]:
     """A pool of workers, and a function to submit to it: ``work(*args)`` by one of them.
 
-    On Linux they are forks of this process and inherit `work`, with the tensors that
-    `shared` made. Elsewhere, where a fork may hang, they are threads: those ask for Python's
-    lock at each operation, and wait for each other there. Arguments and results of processes
-    are sent, so they must be fit for pickle.
+    The workers are forks of this process and inherit `work`, with the tensors that `shared`
+    made; arguments and results are sent, so they must be fit for pickle. On demand, and
+    outside Linux, where a fork may hang, they are threads. Those ask for Python's lock at
+    each operation, and wait for each other there.
     """
-    if sys.platform != "linux":
+    if threads or sys.platform != "linux":
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
         return pool, work
     fork = multiprocessing.get_context("fork")

@@ -34,6 +34,7 @@ from .text import Vocabulary, expect_tokens
 from .wordvectors import WordVectors
 
 LARGEST = 100.0  # of a weight; trained vectors stay below ten
+CHECK = 8  # pieces between two looks at the weights
 FEWEST = 16  # updates in a piece of text, so that a short text is not learned in one step
 STEPS = {"skip-gram": blocks.skip_gram_step, "cbow": blocks.cbow_step}
 
@@ -114,6 +115,7 @@ def train(
     *,
     min_count: int = 5,
     workers: int = 1,
+    threads: bool = False,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -131,7 +133,10 @@ def train(
     workers : int
         1: one piece of text after another, with torch's threads inside an operation. More:
         that many pieces at a time on shared weights, without locks (Niu et al., 2011), in a
-        process each (outside Linux a thread, which is slower); CPU only.
+        process each; CPU only.
+    threads : bool
+        Let the workers be threads of this process. They wait for each other at each
+        operation, for Python's lock, so they are slower. Outside Linux it is always so.
     checkpoint : pathlib.Path, optional
         Written every `every` seconds and after each epoch (several workers: after each
         epoch only). An existing one is refused unless `resume` is set.
@@ -152,7 +157,10 @@ def train(
         run.attach(Path(checkpoint), resume)
     start = time.perf_counter()
     with _bar(run, show) as bar:
-        words = _alone(run, bar, every) if workers == 1 else _together(run, workers, bar)
+        if workers == 1:
+            words = _alone(run, bar, every)
+        else:
+            words = _together(run, workers, threads, bar)
     seconds = time.perf_counter() - start
     W, W_out = (table[:-1].cpu().numpy().copy() for table in (run.W, run.W_out))
     return Trained(WordVectors(corpus.vocabulary, W), W_out, words, seconds)
@@ -262,7 +270,7 @@ def batches(run: Run, epoch: int, piece: int):
     )
     radius *= line[:, s.window : s.window + shape.block] != pad
     negatives = run.table.draw((n, shape.shared), rng)
-    chunk = max(batch, 64 // batch * batch)  # small batches: bands of many
+    chunk = max(batch, 256 // batch * batch)  # bands of many at a time
     for at in range(0, n, chunk):
         whole = blocks.Blocks(*(t[at : at + chunk] for t in (line, radius, negatives)))
         band = blocks.bands(whole.line, whole.radius, pad, run.bands)
@@ -297,20 +305,23 @@ def _alone(run: Run, bar, every: float) -> int:
             words += fresh
             bar.update(fresh)
             run.done = (epoch, piece + 1)
-            run.expect_finite()
-            if time.monotonic() - saved > every:
+            due = time.monotonic() - saved > every
+            if due or piece % CHECK == 0:
+                run.expect_finite()
+            if due:
                 run.save()
                 saved = time.monotonic()
         run.done = (epoch + 1, 0)
+        run.expect_finite()
         run.save()
     return words
 
 
-def _together(run: Run, workers: int, bar) -> int:
+def _together(run: Run, workers: int, threads: bool, bar) -> int:
     """All epochs by several workers; after an exception the pieces in hand are finished."""
-    words, threads = 0, torch.get_num_threads()
+    words, before = 0, torch.get_num_threads()
     run.W, run.W_out = parallel.shared(run.W), parallel.shared(run.W_out)
-    pool, part = parallel.team(partial(read, run), workers)
+    pool, part = parallel.team(partial(read, run), workers, threads=threads)
     try:
         for epoch in range(run.done[0], run.settings.epochs):
             first = run.done[1] if epoch == run.done[0] else 0
@@ -323,7 +334,7 @@ def _together(run: Run, workers: int, bar) -> int:
             run.save()
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
     return words
 
 

@@ -178,10 +178,10 @@ def two_topics(n=250, seed=0):
 
 
 @pytest.mark.parametrize("model", ["skip-gram", "cbow"])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_it_learns(model, workers):
+@pytest.mark.parametrize("workers, threads", [(1, False), (2, False), (2, True)])
+def test_it_learns(model, workers, threads):
     settings = Settings(model=model, dimension=8, epochs=20, subsample=0)
-    found = trainer.train(two_topics(), settings, workers=workers,
+    found = trainer.train(two_topics(), settings, workers=workers, threads=threads,
                           shape=Shape(piece=1000, batch=4))
     E = found.vectors.matrix / np.linalg.norm(found.vectors.matrix, axis=1, keepdims=True)
     topic = np.array([t[0] for t in found.vectors.vocabulary.types])
@@ -309,14 +309,6 @@ def test_a_killed_worker_is_said(corpus, monkeypatch):
     monkeypatch.setattr(trainer, "read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(BrokenProcessPool):
         trainer.train(corpus, Settings(dimension=D, epochs=1), workers=2)
-
-
-def test_threads_do_what_forks_do(corpus, monkeypatch):
-    """Where workers are threads: all words are read, and vectors are learned."""
-    monkeypatch.setattr(sys, "platform", "darwin")
-    made = trainer.train(corpus, Settings(dimension=D, epochs=2), workers=2)
-    assert made.words == 2 * len(corpus)
-    assert np.isfinite(made.vectors.matrix).all() and np.abs(made.W_out).max() > 0
 
 
 def test_two_workers_read_each_piece_once_and_go_on_inside_an_epoch(
