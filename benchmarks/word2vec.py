@@ -37,6 +37,7 @@ CONTENDERS = {  # name -> (program, model, workers, threads of OpenMP)
     "one worker, 2 threads": ("ours", "skip-gram", 1, 2),
     "two workers": ("ours", "skip-gram", 2, 1),
     "two workers, threads": ("ours in threads", "skip-gram", 2, 1),
+    "256 negatives, 2 threads": ("ours, 256", "skip-gram", 1, 2),
     "one worker, 1 thread": ("ours", "skip-gram", 1, 1),
     "gensim, 1 worker": ("gensim", "skip-gram", 1, 1),
     "gensim CBoW, 2 workers": ("gensim", "cbow", 2, 1),
@@ -48,7 +49,8 @@ BASES = {  # whom a contender is compared with, if not the reference
     "CBoW, two workers": "gensim CBoW, 2 workers",
 }
 TARGETS = {"two workers, threads": 2.0, "two workers": 2.7}  # one process; two
-RIVALS = (REFERENCE, "one worker, 2 threads", "two workers")
+RIVALS = (REFERENCE, "one worker, 2 threads", "two workers", "256 negatives, 2 threads")
+TUNED_AS = {"two workers": "one worker, 2 threads"}
 DIMENSION, WINDOW, NEGATIVES, EPOCHS = 100, 5, 5, 5
 RATES, SEEDS, TUNING_SEED = (0.025, 0.0375, 0.05, 0.075), (1, 2, 3, 4, 5), 11
 TEACHER_EPOCHS, TEACHER_SEED = 10, 21
@@ -118,10 +120,11 @@ def prepare_ours(task: dict, text):
         model=task["model"], dimension=DIMENSION, window=WINDOW, negatives=NEGATIVES,
         epochs=task["epochs"], rate=task["rate"], seed=task["seed"],
     )
+    more = {"ours in threads": {"threads": True},
+            "ours, 256": {"shape": trainer.Shape(shared=256)}}.get(task["program"], {})
     made = []
     return (
-        lambda: made.append(trainer.train(text, settings, workers=task["workers"],
-                                          threads=task["program"] == "ours in threads")),
+        lambda: made.append(trainer.train(text, settings, workers=task["workers"], **more)),
         lambda: made[0].vectors.matrix,
     )
 
@@ -237,7 +240,7 @@ def quality(limit: float, work: Path) -> dict | None:
                             seed=TEACHER_SEED, keep=teacher))
     table = {}
     for name in RIVALS:
-        tuned_as = RIVALS[1] if name == RIVALS[2] else name
+        tuned_as = TUNED_AS.get(name, name)
         trials = {rate: once(f"{tuned_as} rate {rate}", task_of(
             tuned_as, epochs=EPOCHS, rate=rate, seed=TUNING_SEED, against=teacher))
             for rate in RATES}
