@@ -19,7 +19,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
-from functools import partial
 from pathlib import Path
 
 import numpy as np
