@@ -259,7 +259,7 @@ seen = set()
 def slow(*args, read=trainer.read):
     me = f"{{os.getpid()}} {{threading.get_ident()}}"
     if me not in seen:
-        print(me, flush=True)
+        os.write(1, f"{{me}}\\n".encode())  # in one piece: two processes write
     seen.add(me)
     time.sleep(0.05)
     return read(*args)
@@ -276,9 +276,12 @@ def test_ctrl_c_stops_two_workers(tmp_path):
     script.write_text(INTERRUPTED.format(tests=str(Path(__file__).parent)))
     run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, text=True)
-    team = {run.stdout.readline() for _ in range(2)}
-    run.send_signal(signal.SIGINT)
-    _, told = run.communicate(timeout=30)
+    try:
+        team = {run.stdout.readline() for _ in range(2)}
+        run.send_signal(signal.SIGINT)
+        _, told = run.communicate(timeout=30)
+    finally:
+        run.kill()
     assert len(team) == 2 and run.returncode and "KeyboardInterrupt" in told
 
 
@@ -287,9 +290,11 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(INTERRUPTED.format(tests=str(Path(__file__).parent)))
     run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
-    team = [int(run.stdout.readline().split()[0]) for _ in range(2)]
-    run.kill()
-    run.wait()
+    try:
+        team = [int(run.stdout.readline().split()[0]) for _ in range(2)]
+    finally:
+        run.kill()
+        run.wait()
     assert run.pid not in team
     for _ in range(200):
         if not any(Path(f"/proc/{pid}").exists() for pid in team):
