@@ -2,8 +2,8 @@
 
     python benchmarks/recurrent.py [--threads 2] [--rounds 15] [--store]
 
-Contenders run one after another within each round, so that a slow moment of the machine
-hits them alike; the figure is the median over rounds of (time / torch's time in that
+Contenders run one after another within each round, in an order drawn anew, so that a slow
+moment of the machine and what the one before left in the caches hit them alike; the figure is the median over rounds of (time / torch's time in that
 round), with its quartiles. Batch 32, 100 steps, input size equal to hidden size, and the
 gradient of the input included. ``--store`` writes the figures to
 ``benchmarks/results/recurrent.json``, under the number of threads. Nothing here fails on
@@ -79,9 +79,10 @@ def measure(H: int, rounds: int) -> dict:
     for run in runs.values():
         once(run, x)
     seconds = {name: [] for name in runs}
+    rng = np.random.default_rng(0)
     for _ in range(rounds):
-        for name, run in runs.items():
-            seconds[name].append(once(run, x))
+        for name in rng.permutation(list(runs)):
+            seconds[name].append(once(runs[name], x))
     base = np.array(seconds[REFERENCE])
     ratios = {}
     for name in runs:

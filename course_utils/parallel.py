@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from . import runtime
@@ -82,6 +83,7 @@ def _begin(*job) -> None:
     _job = job  # inherited, never sent: it may hold what cannot be pickled
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     torch.set_num_threads(1)
+    threadpool_limits(1)  # numpy's products
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 

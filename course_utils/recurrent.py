@@ -1,9 +1,10 @@
 r"""A recurrent layer written to be read, and the same with hand-written back-propagation.
 
-Introduced in chapter 8, beside `course_utils.gated`, whose LSTM it computes. Three ideas
+Introduced in chapter 8, beside `course_utils.gated`, whose LSTM it computes. Four ideas
 make it fast: the input product of all steps is one matrix product before the loop, the
-four gates are one ``addmm_`` a step, and since tanh(a) = 2 sigmoid(2a) - 1, one sigmoid
-serves all four once the rows of g are doubled. Everything overwrites what it no longer
+four gates are one ``addmm_`` a step, since tanh(a) = 2 sigmoid(2a) - 1, one sigmoid
+serves all four once the rows of g are doubled, and the gradients of all weights wait for
+the end of the backward loop, see `InputProducts`. Everything overwrites what it no longer
 needs: the products of a step are added to the input products, and the gates replace both.
 The gradient of a sigmoid needs only its output, so nothing is lost; ``unsafe_split`` and
 ``unsafe_chunk`` promise autograd that nobody reads the old values.
@@ -25,6 +26,52 @@ sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
+class InputProducts(torch.autograd.Function):
+    r"""All input products of a recurrent layer, with gradients for all of its weights.
+
+    The input products are the pre-activations' first summand, so what reaches them in
+    the backward pass is the gradient of the pre-activations, :math:`\delta a_t`. With
+    :math:`a_t = x_t V + h_{t-1} W + b` it gives
+
+    .. math::
+        \delta V = \sum_t x_t^\top \delta a_t, \quad
+        \delta W = \sum_{t > 1} h_{t-1}^\top \delta a_t, \quad
+        \delta b = \sum_t \delta a_t,
+
+    each in one product. The loop itself uses W detached from the graph: otherwise
+    autograd makes a matrix as large as W at every step, to add it up.
+
+    Parameters
+    ----------
+    x : Tensor, shape (T * B, D)
+    V : Tensor, shape (D, G)
+    W : Tensor, shape (H, G)
+        Not read; it receives its gradient here.
+    b : Tensor, shape (G,)
+    states : list
+        Empty. Put the states h in it, (T, B, H) and detached, before the backward pass.
+
+    Returns
+    -------
+    Tensor, shape (T * B, G)
+    """
+
+    @staticmethod
+    def forward(ctx, x, V, W, b, states):
+        ctx.save_for_backward(x, V)
+        ctx.states = states
+        return torch.addmm(b, x, V)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, da):
+        x, V = ctx.saved_tensors
+        (h,) = ctx.states
+        dx = da @ V.T if ctx.needs_input_grad[0] else None
+        before = h[:-1].flatten(0, 1)  # the state before the first step is zero
+        return dx, x.T @ da, before.T @ da[h.shape[1] :], da.sum(0), None
+
+
 def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
     """All hidden states of an LSTM that starts from zero.
 
@@ -42,15 +89,18 @@ def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
     B, H = x.shape[1], W_h.shape[1]
     h_t = c_t = x.new_zeros(B, H)
     scale = b.new_tensor([1, 1, 2, 1]).repeat_interleave(H)  # of the rows i, f, g, o
-    a = torch.addmm(b * scale, x.flatten(0, 1), W_x.T * scale)  # (T * B, 4H)
-    W, h = W_h.T * scale, []  # made once: one node of the graph instead of T
+    W, h, states = W_h.T * scale, [], []
+    a = InputProducts.apply(x.flatten(0, 1), W_x.T * scale, W, b * scale, states)
+    W = W.detach()
     for a_t in a.unsafe_split(B):  # (B, 4H); not a[t]: see lstm_forward_indexed
         gates = a_t.addmm_(h_t, W).sigmoid_()
         i, f, s, o = gates.unsafe_chunk(4, dim=1)
         c_t = (f * c_t).sub_(i).addcmul_(i, s, value=2)  # g = 2 s - 1
         h_t = o * torch.tanh(c_t)
         h.append(h_t)
-    return torch.stack(h)
+    h = torch.stack(h)
+    states.append(h.detach())
+    return h
 
 
 def lstm_forward_indexed(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:

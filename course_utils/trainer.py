@@ -132,7 +132,7 @@ def train(
     workers : int
         1: one piece of text after another, with torch's threads inside an operation. More:
         that many pieces at a time on shared weights, without locks (Niu et al., 2011), in a
-        process each; CPU only.
+        process each, with an equal share of ``shape.bound``; CPU only.
     threads : bool
         Let the workers be threads of this process. They wait for each other at each
         operation, for Python's lock, so they are slower. Outside Linux it is always so.
@@ -179,6 +179,7 @@ class Run:
             keep_probability(corpus.counts, settings.subsample), dtype=torch.float32
         ).to(device)
         self.table = AliasTable(noise_distribution(corpus.counts), device)
+        self.bound = shape.bound  # of one update
         self.bands = blocks.band_table(shape.block, settings.window, device)
         self.ids = torch.as_tensor(corpus.ids.astype(np.int64))
         self.offsets = corpus.offsets
@@ -291,7 +292,7 @@ def read(run: Run, epoch: int, piece: int) -> int:
     words = int(run.offsets[last] - run.offsets[first])
     for part, band, weight, share in batches(run, epoch, piece):
         rate = s.rate * (1 - (before + share * words) / total)
-        step(run.W, run.W_out, part, band, weight, rate, run.shape.bound)
+        step(run.W, run.W_out, part, band, weight, rate, run.bound)
     return words
 
 
@@ -320,6 +321,7 @@ def _together(run: Run, workers: int, threads: bool, bar) -> int:
     """All epochs by several workers; after an exception the pieces in hand are finished."""
     words, before = 0, torch.get_num_threads()
     run.W, run.W_out = parallel.shared(run.W), parallel.shared(run.W_out)
+    run.bound = run.shape.bound / workers  # their updates add up
     pool, part = parallel.team(partial(read, run), workers, threads=threads)
     try:
         for epoch in range(run.done[0], run.settings.epochs):

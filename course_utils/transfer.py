@@ -159,7 +159,8 @@ def _epochs(texts, labels, test_texts, seed, vectors, plan, epochs, rounds):
     n_classes, D = int(labels.max()) + 1, E.shape[1]
     V = torch.zeros(n_classes, D, requires_grad=True)
     b = torch.zeros(n_classes, requires_grad=True)
-    bottom, top = RowAdam(E, plan.rate), torch.optim.Adam([V, b], lr=plan.top_rate)
+    bottom, top = RowAdam(E, plan.rate), torch.optim.Adam(
+        [V, b], lr=plan.top_rate, fused=True)
     y = torch.as_tensor(labels)
 
     @torch.no_grad()
@@ -187,17 +188,19 @@ class RowAdam:
 
     def __init__(self, E: torch.Tensor, rate: float, betas=(0.9, 0.999), eps: float = 1e-8):
         self.E, self.rate, self.betas, self.eps, self.t = E, rate, betas, eps, 0
-        self.mean, self.square = torch.zeros_like(E), torch.zeros_like(E)
+        self.moments = E.new_zeros(len(E), 2, *E.shape[1:])  # mean, mean square
 
     def step(self, rows: torch.Tensor, grad: torch.Tensor) -> None:
         """One step with gradients (R, D) of the rows (R,), each once."""
         self.t += 1
         (beta, gamma), t = self.betas, self.t
-        mean = self.mean[rows].lerp_(grad, 1 - beta)
-        square = self.square[rows].lerp_(grad * grad, 1 - gamma)
-        self.mean[rows], self.square[rows] = mean, square
+        moments = self.moments.index_select(0, rows)
+        mean, square = moments.unbind(1)
+        mean.lerp_(grad, 1 - beta)
+        square.lerp_(grad * grad, 1 - gamma)
+        self.moments.index_copy_(0, rows, moments)
         rate = self.rate * (1 - gamma**t) ** 0.5 / (1 - beta**t)
-        self.E.index_add_(0, rows, mean / (square.sqrt() + self.eps), alpha=-rate)
+        self.E.index_add_(0, rows, mean / square.sqrt().add_(self.eps), alpha=-rate)
 
 
 def _rounds(n, plan):
@@ -223,8 +226,10 @@ def _logits(ids, offsets, E, V, b):
 
 
 def _bags(documents, vocabulary):
-    return [torch.tensor(vocabulary.encode(d, skip=True), dtype=torch.int64)
-            for d in documents]
+    """Numbers of the known words of each document."""
+    bags = [vocabulary.encode(d, skip=True) for d in documents]
+    flat = torch.tensor([n for bag in bags for n in bag], dtype=torch.int64)
+    return flat.split([len(bag) for bag in bags])
 
 
 def _starting_table(documents, others, vectors, D, g):

@@ -1,12 +1,13 @@
 """LSTM and GRU cells against hand numbers, torch, finite differences, and known mistakes."""
 
 import math
+import weakref
 
 import pytest
 import torch
 
 from course_utils import gated
-from course_utils.recurrent import LSTM, lstm_forward, lstm_forward_indexed
+from course_utils.recurrent import LSTM, LSTMByHand, lstm_forward, lstm_forward_indexed
 from teaching import taught
 
 B, T, D, H = 2, 3, 5, 7
@@ -257,12 +258,28 @@ def test_fast_lstm_equals_torch(which, dtype):
     close(layer.b.grad, module.bias_ih_l0.grad)
 
 
-def test_hand_written_bptt_gradcheck():
-    from course_utils.recurrent import LSTMByHand
-
+@pytest.mark.parametrize("run", [lstm_forward, LSTMByHand.apply], ids=["loop", "by hand"])
+def test_fast_lstm_gradcheck(run):
     shapes = [(T, B, D), (4 * H, D), (4 * H, H), (4 * H,)]
     inputs = [normal(*s, seed=k).requires_grad_() for k, s in enumerate(shapes)]
-    assert torch.autograd.gradcheck(LSTMByHand.apply, inputs)
+    assert torch.autograd.gradcheck(run, inputs)
+
+
+def test_one_step_has_no_gradient_for_the_recurrent_weights():
+    """T = 1: the state before is zero, so the sum over t > 1 is empty."""
+    shapes = [(1, B, D), (4 * H, D), (4 * H, H), (4 * H,)]
+    x, W_x, W_h, b = (normal(*s, seed=k).requires_grad_() for k, s in enumerate(shapes))
+    lstm_forward(x, W_x, W_h, b).sum().backward()
+    assert W_h.grad.shape == W_h.shape and not W_h.grad.any() and W_x.grad.any()
+
+
+def test_the_loop_leaves_no_graph_behind():
+    """The products' node holds the states detached; otherwise it would hold itself."""
+    x = normal(T, B, D).requires_grad_()
+    h = lstm_forward(x, normal(4 * H, D), normal(4 * H, H), normal(4 * H))
+    alive = weakref.ref(x)
+    del x, h
+    assert alive() is None
 
 
 def test_slides_cell_and_fast_layer_agree():

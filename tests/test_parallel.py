@@ -3,8 +3,10 @@
 import os
 import sys
 
+import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from course_utils import parallel, runtime
 
@@ -71,3 +73,13 @@ def test_a_team_writes_into_shared_memory(threads):
         pids = set(pool.map(work, range(3)))
     assert torch.equal(mine, 2 * table) and torch.equal(table[0], torch.arange(4.0))
     assert (os.getpid() in pids) == (threads or sys.platform != "linux")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
+def test_each_process_has_one_thread_in_numpy_too():
+    def threads(_):
+        np.ones((64, 64)) @ np.ones((64, 64))
+        return [torch.get_num_threads(), *(p["num_threads"] for p in threadpool_info())]
+
+    for found in parallel.side_by_side(threads, (0, 1), processes=2):
+        assert len(found) > 1 and set(found) == {1}

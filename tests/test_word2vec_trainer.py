@@ -309,6 +309,21 @@ def test_two_workers_leave_the_threads_as_they_were(corpus):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_share_the_bound(corpus, monkeypatch, workers):
+    """They move the same rows at the same time, so their steps add up."""
+    bounds, step = set(), blocks.skip_gram_step
+
+    def note(*args):
+        bounds.add(args[-1])
+        step(*args)
+
+    monkeypatch.setitem(trainer.STEPS, "skip-gram", note)
+    trainer.train(corpus, Settings(dimension=D, epochs=1), workers=workers, threads=True,
+                  shape=Shape(piece=500, bound=6.0))
+    assert bounds == {6.0 / workers}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are threads")
 def test_a_killed_worker_is_said(corpus, monkeypatch):
     monkeypatch.setattr(trainer, "read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
