@@ -78,7 +78,7 @@ test-strict: $(VENV)/.all  ## the same, comparing every output (on the machine t
 	  --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval.cfg
 
 test-site: $(VENV)/.all book  ## links, anchors, alt texts, equation numbers; in a browser if there is one
-	$(BIN)/python -m pytest tests/test_site.py tests/browser -rs
+	$(BIN)/python -m pytest tests/test_site.py tests/browser -rs -n $(JOBS) --dist loadfile
 
 # ---- for authors ------------------------------------------------------------------------
 
