@@ -3,9 +3,10 @@
     python benchmarks/recurrent.py [--threads 2] [--rounds 15] [--store]
 
 Contenders run one after another within each round, in an order drawn anew, so that a slow
-moment of the machine and what the one before left in the caches hit them alike; the figure is the median over rounds of (time / torch's time in that
-round), with its quartiles. Batch 32, 100 steps, input size equal to hidden size, and the
-gradient of the input included. ``--store`` writes the figures to
+moment of the machine and what the one before left in the caches hit them alike; the figure
+is the median over rounds of (time / torch's time in that round), with its quartiles. Batch
+32, 100 steps, input size equal to hidden size, and the gradient of the input included.
+``--store`` writes them to
 ``benchmarks/results/recurrent.json``, under the number of threads. Nothing here fails on
 a slow machine: read the ratios on a quiet one, where torch's own quartiles lie close
 together.

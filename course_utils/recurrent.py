@@ -146,7 +146,7 @@ class LSTMByHand(torch.autograd.Function):
         H = W_h.shape[1]
         scale = b.new_tensor([1, 1, 2, 1]).repeat_interleave(H)
         gates = torch.addmm(b * scale, x.flatten(0, 1), W_x.T * scale).view(T, B, 4 * H)
-        W = W_h.T * scale
+        W = (W_h.T * scale).contiguous()
         c, tanh_c, h = x.new_empty(3, T, B, H).unbind(0)
         h_t = c_t = x.new_zeros(B, H)
         views = (gates, *gates.chunk(4, dim=2), c, tanh_c, h)
@@ -164,6 +164,7 @@ class LSTMByHand(torch.autograd.Function):
         x, W_x, W_h, gates, c, tanh_c, h = ctx.saved_tensors
         T, B, H = h.shape
         da, through_h = _factors(gates, c, tanh_c)
+        dh = dh.clone(memory_format=torch.contiguous_format)  # overwritten below
         dh_t, dc_t = dh[-1], h.new_zeros(B, H)
         cell_part = da[:, :, : 3 * H].unflatten(2, (3, H))  # i, f, g: they wait for dc
         f = gates[:, :, H : 2 * H]
@@ -174,7 +175,7 @@ class LSTMByHand(torch.autograd.Function):
             cell_t *= dc_t.unsqueeze(1)
             out_t *= dh_t
             dc_t *= f_t
-            dh_t = torch.addmm(dh_before, da_t, W_h)  # (B, H)
+            dh_t = dh_before.addmm_(da_t, W_h)  # (B, H)
         da = da.flatten(0, 1)  # (T * B, 4H)
         dx = (da @ W_x).view_as(x) if ctx.needs_input_grad[0] else None
         dW_h = da[B:].T @ h[:-1].flatten(0, 1)  # h before the first step is zero

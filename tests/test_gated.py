@@ -335,8 +335,14 @@ def test_taught_weight_map_is_the_library_s():
 def test_taught_forward_is_the_library_s():
     arguments = [normal(*s, seed=k) for k, s in
                  enumerate([(T, B, D), (4 * H, D), (4 * H, H), (4 * H,)])]
-    assert torch.equal(taught("08_lstm", "lstm_forward")(*arguments),
-                       lstm_forward(*arguments))
+    _, forward = taught("08_lstm", "InputProducts", "lstm_forward")
+    mine, its = ([x.requires_grad_() for x in map(torch.clone, arguments)] for _ in "12")
+    h, h_its = forward(*mine), lstm_forward(*its)
+    assert torch.equal(h, h_its)
+    for out in (h, h_its):
+        out.square().sum().backward()
+    for x, y in zip(mine, its):
+        assert torch.equal(x.grad, y.grad)
 
 
 def test_taught_gru_step_is_the_slide_s_without_biases():
