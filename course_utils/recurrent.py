@@ -7,8 +7,9 @@ serves all four once the rows of g are doubled, and the gradients of all weights
 the end of the backward loop, see `InputProducts`. Everything overwrites what it no longer
 needs: the products of a step are added to the input products, and the gates replace both.
 The gradient of a sigmoid needs only its output, so nothing is lost; ``unsafe_split`` and
-``unsafe_chunk`` promise autograd that nobody reads the old values.
-`benchmarks/recurrent.py` times it.
+``unsafe_chunk`` promise autograd that nobody reads the old values. What is left is the
+price of some 25 small operations a step; `compiled_steps` has a compiler merge them.
+`benchmarks/recurrent.py` times all of them.
 
 Here the gates are in torch's order i, f, g, o, so that weights can be shared with
 ``torch.nn.LSTM``; time comes first, as in its default.
@@ -16,7 +17,9 @@ Here the gates are in torch's order i, f, g, o, so that weights can be shared wi
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +75,66 @@ class InputProducts(torch.autograd.Function):
         return dx, x.T @ da, before.T @ da[h.shape[1] :], da.sum(0), None
 
 
-def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
+def lstm_steps(
+    a: Tensor, h_t: Tensor, c_t: Tensor, W: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Some steps of an LSTM in a row, from its input products, which are overwritten.
+
+    Parameters
+    ----------
+    a : Tensor, shape (n * B, 4H)
+        Input products of n steps; the columns of g are doubled, as those of W are.
+    h_t, c_t : Tensor, shape (B, H)
+        The state before the first of them.
+    W : Tensor, shape (H, 4H)
+
+    Returns
+    -------
+    h : Tensor, shape (n, B, H)
+        The hidden state after each step.
+    c_t : Tensor, shape (B, H)
+        The cell state after the last.
+    """
+    h = []
+    for a_t in a.unsafe_split(len(h_t)):  # (B, 4H); not a[t]: see lstm_forward_indexed
+        gates = a_t.addmm_(h_t, W).sigmoid_()
+        i, f, s, o = gates.unsafe_chunk(4, dim=1)
+        c_t = (f * c_t).sub_(i).addcmul_(i, s, value=2)  # g = 2 s - 1
+        h_t = o * torch.tanh(c_t)
+        h.append(h_t)
+    return torch.stack(h), c_t
+
+
+@functools.cache
+def compiled_steps(together: int = 20, backend: str = "inductor") -> Callable:
+    """`lstm_steps` for `lstm_forward`, compiled: a fixed number of steps is one program.
+
+    The compiler merges the elementwise operations of a step, forward and backward, and
+    calls them without Python. More steps in one program save more, and take longer to
+    compile: with the default, up to half a minute at the first call for every new shape.
+    The rest of T steps divided by `together` is one such shape.
+
+    With torch's default `backend` this needs a C++ compiler (on a GPU, triton); without
+    one, torch says so at that call.
+    """
+    if together < 1:
+        raise ValueError(f"together: expected 1 step or more, got {together}.")
+    block_of_steps = torch.compile(lstm_steps, dynamic=False, backend=backend)
+
+    def steps(a, h_t, c_t, W):
+        h = []
+        for block in a.unsafe_split(together * len(h_t)):
+            h_block, c_t = block_of_steps(block, h_t, c_t, W)
+            h_t = h_block[-1]
+            h.append(h_block)
+        return torch.cat(h), c_t
+
+    return steps
+
+
+def lstm_forward(
+    x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor, steps: Callable = lstm_steps
+) -> Tensor:
     """All hidden states of an LSTM that starts from zero.
 
     Parameters
@@ -81,24 +143,19 @@ def lstm_forward(x: Tensor, W_x: Tensor, W_h: Tensor, b: Tensor) -> Tensor:
     W_x : Tensor, shape (4H, D)
     W_h : Tensor, shape (4H, H)
     b : Tensor, shape (4H,)
+    steps : callable
+        `lstm_steps`, or what `compiled_steps` returns.
 
     Returns
     -------
     Tensor, shape (T, B, H)
     """
     B, H = x.shape[1], W_h.shape[1]
-    h_t = c_t = x.new_zeros(B, H)
+    zero = x.new_zeros(B, H)
     scale = b.new_tensor([1, 1, 2, 1]).repeat_interleave(H)  # of the rows i, f, g, o
-    W, h, states = W_h.T * scale, [], []
+    W, states = W_h.T * scale, []
     a = InputProducts.apply(x.flatten(0, 1), W_x.T * scale, W, b * scale, states)
-    W = W.detach()
-    for a_t in a.unsafe_split(B):  # (B, 4H); not a[t]: see lstm_forward_indexed
-        gates = a_t.addmm_(h_t, W).sigmoid_()
-        i, f, s, o = gates.unsafe_chunk(4, dim=1)
-        c_t = (f * c_t).sub_(i).addcmul_(i, s, value=2)  # g = 2 s - 1
-        h_t = o * torch.tanh(c_t)
-        h.append(h_t)
-    h = torch.stack(h)
+    h, _ = steps(a, zero, zero, W.detach())
     states.append(h.detach())
     return h
 
@@ -166,20 +223,22 @@ class LSTMByHand(torch.autograd.Function):
         da, through_h = _factors(gates, c, tanh_c)
         dh = dh.clone(memory_format=torch.contiguous_format)  # overwritten below
         dh_t, dc_t = dh[-1], h.new_zeros(B, H)
+        dc_wide = dc_t.unsqueeze(1)  # for i, f and g at once
         cell_part = da[:, :, : 3 * H].unflatten(2, (3, H))  # i, f, g: they wait for dc
         f = gates[:, :, H : 2 * H]
         views = (da, cell_part, da[:, :, 3 * H :], through_h, f)
         steps = zip([dh[0], *dh[:-1].unbind(0)], *(v.unbind(0) for v in views))
         for dh_before, da_t, cell_t, out_t, through_t, f_t in reversed(list(steps)):
             dc_t.addcmul_(dh_t, through_t)
-            cell_t *= dc_t.unsqueeze(1)
+            cell_t *= dc_wide
             out_t *= dh_t
             dc_t *= f_t
             dh_t = dh_before.addmm_(da_t, W_h)  # (B, H)
         da = da.flatten(0, 1)  # (T * B, 4H)
         dx = (da @ W_x).view_as(x) if ctx.needs_input_grad[0] else None
-        dW_h = da[B:].T @ h[:-1].flatten(0, 1)  # h before the first step is zero
-        return dx, da.T @ x.flatten(0, 1), dW_h, da.sum(0)
+        dW_x = x.flatten(0, 1).T @ da  # (D, 4H): faster this way round
+        dW_h = h[:-1].flatten(0, 1).T @ da[B:]  # h before the first step is zero
+        return dx, dW_x.T, dW_h.T, da.sum(0)
 
 
 def _factors(gates: Tensor, c: Tensor, tanh_c: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,15 +261,19 @@ class LSTM(nn.Module):
     ----------
     by_hand : bool
         Use the hand-written backward pass instead of autograd.
+    compiled : bool
+        Compile the loop at the first call, see `compiled_steps`.
     forget_bias : float
         Initial bias of the forget gate (one bias, so it is counted once).
     """
 
     def __init__(
-        self, D: int, H: int, *, by_hand: bool = False, forget_bias: float = 0.0,
-        generator: torch.Generator | None = None,
+        self, D: int, H: int, *, by_hand: bool = False, compiled: bool = False,
+        forget_bias: float = 0.0, generator: torch.Generator | None = None,
     ):
         super().__init__()
+        if by_hand and compiled:
+            raise ValueError("by_hand, compiled: expected one of them, got both.")
         bound = 1 / math.sqrt(H)
 
         def draw(*shape):
@@ -219,7 +282,7 @@ class LSTM(nn.Module):
         self.W_x, self.W_h, self.b = draw(4 * H, D), draw(4 * H, H), draw(4 * H)
         with torch.no_grad():
             self.b[H : 2 * H] += forget_bias
-        self.by_hand = by_hand
+        self.by_hand, self.compiled = by_hand, compiled
 
     def copy_from(self, module: nn.LSTM) -> LSTM:
         """Take the weights of a one-layer ``torch.nn.LSTM`` (its biases added up)."""
@@ -230,5 +293,8 @@ class LSTM(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        run = LSTMByHand.apply if self.by_hand else lstm_forward
-        return run(x, self.W_x, self.W_h, self.b)
+        weights = self.W_x, self.W_h, self.b
+        if self.by_hand:
+            return LSTMByHand.apply(x, *weights)
+        steps = compiled_steps() if self.compiled else lstm_steps
+        return lstm_forward(x, *weights, steps)

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from course_utils import gated
-from course_utils.recurrent import LSTM, LSTMByHand, lstm_forward, lstm_forward_indexed
+from course_utils.recurrent import (
+    LSTM,
+    LSTMByHand,
+    compiled_steps,
+    lstm_forward,
+    lstm_forward_indexed,
+)
 from teaching import taught
 
 B, T, D, H = 2, 3, 5, 7
@@ -265,6 +271,31 @@ def test_fast_lstm_gradcheck(run):
     assert torch.autograd.gradcheck(run, inputs)
 
 
+def test_compiled_steps_are_the_loop():
+    """Outputs and all gradients; five steps are three programs, the last of one step.
+
+    The traced program runs without C++, which takes half a minute to compile; the
+    benchmark compiles it, and compares.
+    """
+    inputs = [normal(*s, seed=k, dtype=torch.float32) for k, s in
+              enumerate([(5, B, D), (4 * H, D), (4 * H, H), (4 * H,)])]
+    weight = normal(5, B, H, seed=6, dtype=torch.float32)
+    found = []
+    for more in [], [compiled_steps(2, backend="aot_eager")]:
+        these = [x.clone().requires_grad_() for x in inputs]
+        h = lstm_forward(*these, *more)
+        found.append((h, *torch.autograd.grad((h * weight).sum(), these)))
+    for plain, compiled in zip(*found):
+        close(compiled, plain)
+
+
+def test_compiled_is_not_by_hand():
+    with pytest.raises(ValueError, match="expected one of them"):
+        LSTM(D, H, by_hand=True, compiled=True)
+    with pytest.raises(ValueError, match="1 step or more"):
+        compiled_steps(0)
+
+
 def test_one_step_has_no_gradient_for_the_recurrent_weights():
     """T = 1: the state before is zero, so the sum over t > 1 is empty."""
     shapes = [(1, B, D), (4 * H, D), (4 * H, H), (4 * H,)]
@@ -335,7 +366,7 @@ def test_taught_weight_map_is_the_library_s():
 def test_taught_forward_is_the_library_s():
     arguments = [normal(*s, seed=k) for k, s in
                  enumerate([(T, B, D), (4 * H, D), (4 * H, H), (4 * H,)])]
-    _, forward = taught("08_lstm", "InputProducts", "lstm_forward")
+    *_, forward = taught("08_lstm", "InputProducts", "lstm_steps", "lstm_forward")
     mine, its = ([x.requires_grad_() for x in map(torch.clone, arguments)] for _ in "12")
     h, h_its = forward(*mine), lstm_forward(*its)
     assert torch.equal(h, h_its)
