@@ -138,7 +138,7 @@ def report(results: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)  # read above
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--store", action="store_true")
     options = parser.parse_args()
@@ -154,7 +154,7 @@ def main() -> None:
     if options.store:
         RESULTS.parent.mkdir(exist_ok=True)
         stored = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
-        stored[f"{options.threads} threads"] = results
+        stored[f"{THREADS} thread{'s' * (THREADS > 1)}"] = results
         RESULTS.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
 
 
