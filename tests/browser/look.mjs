@@ -1,9 +1,9 @@
 // Looks at pages in a real browser and prints what it saw, as JSON, on standard output.
 //
-//   node look.mjs pages URL...        every check of a single page, in two sizes and schemes
+//   node look.mjs pages URL...        every check of a single page, in two sizes and schemes,
+//                                     and what would be hidden or cut on paper
 //   node look.mjs search FOLDER WORD  types a word into the search of FOLDER/book/index.html
 //   node look.mjs quiz URL            answers the first quiz of a page with the keyboard
-//   node look.mjs print URL...        what would be hidden or cut on paper
 //
 // CHROMIUM names the browser. Requests that leave this machine are recorded and refused.
 
@@ -19,6 +19,7 @@ const flags = [
 ];
 const wide = { width: 1280, height: 900 };
 const phone = { width: 390, height: 844 };
+const paper = { width: 794, height: 1123 };
 
 const local = (url) =>
   /^(file|data|blob|about):/.test(url) || ["127.0.0.1", "localhost"].includes(new URL(url).hostname);
@@ -75,6 +76,34 @@ const overflow = () => {
 const emptyImages = () =>
   [...document.images].filter((i) => i.complete && !i.naturalWidth && i.currentSrc).map((i) => i.currentSrc);
 
+// axe looks at every token of coloured code, thousands of them in twenty colours, and needs
+// most of its time for that. One token of each class stays, the others become plain text.
+const oneTokenOfEach = () => {
+  const met = new Set();
+  for (const token of document.querySelectorAll(".highlight pre span")) {
+    const kind = `${token.closest(".highlight").parentElement.className} ${token.className}`;
+    if (met.has(kind)) token.replaceWith(...token.childNodes);
+    met.add(kind);
+  }
+};
+
+// What paper would hide of the text, cut at the right, or show of the bars around it.
+const onPaper = () => {
+  const gone = (node) => {
+    const box = node.getBoundingClientRect();
+    return !node.checkVisibility({ visibilityProperty: true, opacityProperty: true }) || box.height < 2;
+  };
+  const name = (node) => `${node.className || node.tagName}: ${node.textContent.trim().slice(0, 50)}`;
+  return {
+    hidden: [...document.querySelectorAll(
+      ".course-why, details > :not(summary), .admonition.dropdown > :not(.admonition-title):not(button), .admonition.dropdown section > *",
+    )].filter((node) => !node.closest(".bd-sidebar-primary") && gone(node)).map(name),
+    cut: [...document.querySelectorAll("pre")].filter((p) => p.scrollWidth > p.clientWidth + 1).map(name),
+    shown: [...document.querySelectorAll(".bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article")]
+      .filter((node) => !gone(node)).map(name),
+  };
+};
+
 async function audit(page, rules) {
   if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
   const found = await page.evaluate((only) => window.axe.run(document, {
@@ -84,15 +113,9 @@ async function audit(page, rules) {
     rule.nodes.map((node) => ({ rule: rule.id, target: node.target.join(" "), html: node.html.slice(0, 160) })));
 }
 
-// Pages are looked at in two windows side by side, as setting formulas takes a processor.
-async function inTwoWindows(browser, urls, look) {
-  const shares = [0, 1].map((k) => urls.filter((_, i) => i % 2 === k));
-  const reports = await Promise.all(shares.map((share) => look(browser, share)));
-  return Object.assign({}, ...reports);
-}
-
 // One window for many pages, so that the browser keeps what they share. Wide and light with
-// every rule of axe; then, on a dark phone, the rules that size and colour decide.
+// every rule of axe; then, on a dark phone, the rules that size and colour decide; last, on
+// paper.
 const bySize = ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"];
 
 async function pages(browser, urls) {
@@ -100,10 +123,11 @@ async function pages(browser, urls) {
   const { context, page, seen } = await open(browser);
   for (const url of urls) {
     for (const list of Object.values(seen)) list.length = 0;
-    await page.emulateMedia({ colorScheme: "light" });
+    await page.emulateMedia({ media: "screen", colorScheme: "light" });
     await page.setViewportSize(wide);
     await page.goto(url);
     await ready(page);
+    await page.evaluate(oneTokenOfEach);
     const light = await audit(page);
     const found = { maths: await page.evaluate(badMaths), unset: await page.evaluate(unsetMaths),
       images: await page.evaluate(emptyImages), wide: await page.evaluate(overflow) };
@@ -112,10 +136,21 @@ async function pages(browser, urls) {
     await page.waitForTimeout(150);
     const narrow = await page.evaluate(overflow);
     const dark = await audit(page, bySize);
-    report[url] = structuredClone({ ...found, narrow, light, dark, ...seen });
+    await page.setViewportSize(paper);
+    await page.emulateMedia({ media: "print", colorScheme: "light" });
+    await page.evaluate(() => window.dispatchEvent(new Event("beforeprint")));
+    await page.waitForTimeout(100);
+    const printed = await page.evaluate(onPaper);
+    report[url] = structuredClone({ ...found, narrow, light, dark, printed, ...seen });
   }
   await context.close();
   return report;
+}
+
+// Two windows side by side, as setting formulas takes a processor.
+async function inTwoWindows(browser, urls) {
+  const shares = [0, 1].map((k) => urls.filter((_, i) => i % 2 === k));
+  return Object.assign({}, ...await Promise.all(shares.map((share) => pages(browser, share))));
 }
 
 async function search(browser, [folder, word]) {
@@ -161,40 +196,10 @@ async function quiz(browser, [url]) {
   return { before, focused, ring, first, second, ...seen };
 }
 
-async function print(browser, urls) {
-  const report = {};
-  for (const url of urls) {
-    const { context, page } = await open(browser, { viewport: { width: 794, height: 1123 } });
-    await page.goto(url);
-    await ready(page);
-    await page.emulateMedia({ media: "print" });
-    await page.evaluate(() => window.dispatchEvent(new Event("beforeprint")));
-    await page.waitForTimeout(100);
-    report[url] = await page.evaluate(() => {
-      const gone = (node) => {
-        const box = node.getBoundingClientRect();
-        return !node.checkVisibility({ visibilityProperty: true, opacityProperty: true }) || box.height < 2;
-      };
-      const name = (node) => `${node.className || node.tagName}: ${node.textContent.trim().slice(0, 50)}`;
-      return {
-        hidden: [...document.querySelectorAll(
-          ".course-why, details > :not(summary), .admonition.dropdown > :not(.admonition-title):not(button), .admonition.dropdown section > *",
-        )].filter((node) => !node.closest(".bd-sidebar-primary") && gone(node)).map(name),
-        cut: [...document.querySelectorAll("pre")].filter((p) => p.scrollWidth > p.clientWidth + 1).map(name),
-        shown: [...document.querySelectorAll(".bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article")]
-          .filter((node) => !gone(node)).map(name),
-      };
-    });
-    await context.close();
-  }
-  return report;
-}
-
 const [what, ...rest] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: flags });
 try {
-  const many = { pages, print }[what];
-  const done = many ? await inTwoWindows(browser, rest, many) : await { search, quiz }[what](browser, rest);
+  const done = await { pages: inTwoWindows, search, quiz }[what](browser, rest);
   process.stdout.write(JSON.stringify(done));
 } finally {
   await browser.close();
