@@ -142,6 +142,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--store", action="store_true")
     options = parser.parse_args()
+    if options.store and not shutil.which("c++"):
+        parser.error("--store: expected a C++ compiler, found none; the figures that are "
+                     "kept include the compiled loop.")
     names = ["loop", "by hand", "indexed"]
     names += ["compiled"] if shutil.which("c++") else []
     hidden = {

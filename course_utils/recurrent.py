@@ -111,8 +111,8 @@ def compiled_steps(together: int = 20, backend: str = "inductor") -> Callable:
 
     The compiler merges the elementwise operations of a step, forward and backward, and
     calls them without Python. More steps in one program save more, and take longer to
-    compile: with the default, up to half a minute at the first call for every new shape.
-    The rest of T steps divided by `together` is one such shape.
+    compile: with the default most of a minute at the first call, and again for every new
+    shape. The rest of T steps divided by `together` is one such shape.
 
     With torch's default `backend` this needs a C++ compiler (on a GPU, triton); without
     one, torch says so at that call.
