@@ -87,11 +87,13 @@ def test_compressed_svd_equals_the_exact_one(text):
 
 
 LIMITED = """
-import re, resource, sys
+import re, resource, sys, threading
 from pathlib import Path
 import numpy as np
 from course_utils import outofcore
 from course_utils.text import Vocabulary
+
+threading.stack_size(1 << 20)  # a stack counts as data, and takes 8 MiB if nobody says so
 
 def everything(path, vocabulary, partition, rows):
     assert outofcore.count_words(path, partition=partition) == vocabulary
