@@ -7,8 +7,9 @@ serves all four once the rows of g are doubled, and the gradients of all weights
 the end of the backward loop, see `InputProducts`. Everything overwrites what it no longer
 needs: the products of a step are added to the input products, and the gates replace both.
 The gradient of a sigmoid needs only its output, so nothing is lost; ``unsafe_split`` and
-``unsafe_chunk`` promise autograd that nobody reads the old values. What is left is the
-price of some 25 small operations a step; `compiled_steps` has a compiler merge them.
+``unsafe_chunk`` promise autograd that nobody reads the old values. What is left is
+eight operations a step forward and sixteen backward; `compiled_steps` has a compiler
+merge them.
 `benchmarks/recurrent.py` times all of them.
 
 Here the gates are in torch's order i, f, g, o, so that weights can be shared with

@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_utils import gated
 from course_utils.recurrent import (
@@ -287,6 +288,30 @@ def test_compiled_steps_are_the_loop():
         found.append((h, *torch.autograd.grad((h * weight).sum(), these)))
     for plain, compiled in zip(*found):
         close(compiled, plain)
+
+
+def test_a_step_is_eight_operations_forward_and_sixteen_backward():
+    """As the page says; views and bookkeeping are not counted."""
+    free = {"detach", "select", "t"}
+
+    class Counted(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.count += func.overloadpacket.__name__ not in free
+            return func(*args, **kwargs or {})
+
+    def counts(steps):
+        shapes = [(steps, B, D), (4 * H, D), (4 * H, H), (4 * H,)]
+        inputs = [normal(*s).requires_grad_() for s in shapes]
+        found = []
+        with Counted() as mode:
+            mode.count = 0
+            h = lstm_forward(*inputs)
+            found.append(mode.count)
+            h.sum().backward()
+            found.append(mode.count - found[0])
+        return torch.tensor(found)
+
+    assert (counts(9) - counts(8)).tolist() == [8, 16]
 
 
 def test_compiled_is_not_by_hand():

@@ -77,11 +77,13 @@ const emptyImages = () =>
   [...document.images].filter((i) => i.complete && !i.naturalWidth && i.currentSrc).map((i) => i.currentSrc);
 
 // axe looks at every token of coloured code, thousands of them in twenty colours, and needs
-// most of its time for that. One token of each class stays, the others become plain text.
+// most of its time for that. One token of each class stays, in every kind of box around the
+// code, since boxes have colours too; the others become plain text.
 const oneTokenOfEach = () => {
   const met = new Set();
   for (const token of document.querySelectorAll(".highlight pre span")) {
-    const kind = `${token.closest(".highlight").parentElement.className} ${token.className}`;
+    const around = [token.closest(".highlight").parentElement, token.closest(".admonition, details")];
+    const kind = [token, ...around].map((node) => node?.className).join(" | ");
     if (met.has(kind)) token.replaceWith(...token.childNodes);
     met.add(kind);
   }
