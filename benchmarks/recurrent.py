@@ -1,6 +1,6 @@
 """Time our LSTM layers against torch.nn.LSTM: forward plus backward, in turn.
 
-    python benchmarks/recurrent.py [--threads 2] [--rounds 15] [--store]
+    python benchmarks/recurrent.py [--threads 2] [--rounds 15] [--store [NOTE]]
 
 Each contender has three processes of its own, in which it and torch.nn.LSTM take turns,
 in an order drawn anew in each round: a slow moment of the machine hits both, and no
@@ -9,9 +9,9 @@ figure is the median over all rounds of (time / torch's time in that round), wit
 quartiles. The compiled loop takes part where there is a C++ compiler; its first call,
 which compiles, is timed by itself. Batch 32, 100 steps, input size equal to hidden size,
 and the gradient of the input included. ``--store`` writes the figures to
-``benchmarks/results/recurrent.json``, under the number of threads. Nothing here fails on
-a slow machine: read the ratios on a quiet one, where torch's own quartiles lie close
-together.
+``benchmarks/results/recurrent.json``, under the number of threads and the note, if there
+is one, such as ``"busy machine"``. Nothing here fails on a slow machine: read the ratios
+on a quiet one, where torch's own quartiles lie close together.
 """
 
 from __future__ import annotations
@@ -140,9 +140,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)  # read above
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--store", action="store_true")
+    parser.add_argument("--store", nargs="?", const="", metavar="NOTE")
     options = parser.parse_args()
-    if options.store and not shutil.which("c++"):
+    if options.store is not None and not shutil.which("c++"):
         parser.error("--store: expected a C++ compiler, found none; the figures that are "
                      "kept include the compiled loop.")
     names = ["loop", "by hand", "indexed"]
@@ -154,10 +154,11 @@ def main() -> None:
     results = {"machine": machine(), "batch": B, "steps": T, "processes": PROCESSES,
                "rounds": options.rounds, "hidden": hidden}
     report(results)
-    if options.store:
+    if options.store is not None:
         RESULTS.parent.mkdir(exist_ok=True)
         stored = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
-        stored[f"{THREADS} thread{'s' * (THREADS > 1)}"] = results
+        threads = f"{THREADS} thread{'s' * (THREADS > 1)}"
+        stored[", ".join(filter(None, (threads, options.store)))] = results
         RESULTS.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
 
 

@@ -107,13 +107,13 @@ def lstm_steps(
 
 
 @functools.cache
-def compiled_steps(together: int = 20, backend: str = "inductor") -> Callable:
+def compiled_steps(together: int = 20, backend: str | Callable = "inductor") -> Callable:
     """`lstm_steps` for `lstm_forward`, compiled: a fixed number of steps is one program.
 
     The compiler merges the elementwise operations of a step, forward and backward, and
     calls them without Python. More steps in one program save more, and take longer to
-    compile: with the default most of a minute at the first call, and again for every new
-    shape. The rest of T steps divided by `together` is one such shape.
+    compile: with the default about half a minute at the first call, and again for every
+    new shape. The rest of T steps divided by `together` is one such shape.
 
     With torch's default `backend` this needs a C++ compiler (on a GPU, triton); without
     one, torch says so at that call.
@@ -123,6 +123,8 @@ def compiled_steps(together: int = 20, backend: str = "inductor") -> Callable:
     block_of_steps = torch.compile(lstm_steps, dynamic=False, backend=backend)
 
     def steps(a, h_t, c_t, W):
+        # Like all later states, the first asks for a gradient: so one program does.
+        h_t, c_t = (s.clone().requires_grad_(a.requires_grad) for s in (h_t, c_t))
         h = []
         for block in a.unsafe_split(together * len(h_t)):
             h_block, c_t = block_of_steps(block, h_t, c_t, W)

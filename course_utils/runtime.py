@@ -6,6 +6,7 @@ imports torch only inside the functions that need it.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,7 @@ def device() -> torch.device:
     """
     import torch
 
+    _call_kernels_once()
     wanted = os.environ.get("COURSE_DEVICE")
     if wanted is None:
         if torch.cuda.is_available():
@@ -76,6 +78,7 @@ def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     """
     import torch
 
+    _call_kernels_once()
     return torch.Generator(device=device).manual_seed(seed)
 
 
@@ -90,9 +93,27 @@ def seed_everything(seed: int) -> None:
     import numpy as np
     import torch
 
+    _call_kernels_once()
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+@functools.cache
+def _call_kernels_once() -> None:
+    """Call, on one number, each function that torch passes on to Intel's MKL.
+
+    MKL chooses a kernel when a function is first called. If threads share that call, one
+    may run a kernel of low accuracy, this once: an error of 1e-5 in float32, and a seed
+    no longer fixes a result (https://github.com/pytorch/pytorch/issues/188792).
+    """
+    import torch
+
+    names = "acos asin atan cos erf erfc erfinv exp log log10 log2 sin sqrt tan tanh trunc"
+    for dtype in torch.float32, torch.float64:
+        number = torch.full((1,), 0.5, dtype=dtype)
+        for name in names.split():
+            getattr(torch, name)(number)
 
 
 def synchronise(where: torch.device) -> None:
