@@ -276,7 +276,7 @@ def test_fast_lstm_gradcheck(run):
 def test_compiled_steps_are_the_loop():
     """Outputs and all gradients; five steps are two programs, the second of one step.
 
-    The traced program runs without C++, which takes most of a minute to compile; the
+    The traced program runs without C++, which takes half a minute to compile; the
     benchmark compiles it, and compares.
     """
     programs = []
