@@ -85,7 +85,7 @@ test-site: $(VENV)/.all book  ## links, anchors, alt texts, equation numbers; in
 execute: $(VENV)/.all  ## run every notebook again and store its outputs
 	$(BIN)/course sync --force
 
-bench: $(VENV)/.all  ## compare with other programs; prints ratios from interleaved runs
+bench: $(VENV)/.all  ## compare with other programs, and run the long experiments: hours
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 wheel: $(VENV)/.all  ## build the wheel of course_utils into dist/

@@ -73,6 +73,15 @@ def test_rows_are_passing_failing_or_missing(tmp_path):
     assert status == {"T1": "passing", "T2": "failing", "T3": "missing"}
 
 
+def test_a_practical_session_is_neither_missing_nor_a_claim(tmp_path):
+    root = course(tmp_path, rows=("P1", "P2"), complete=True)
+    (root / "practicals/p1_count").mkdir(parents=True)
+    (root / "practicals/p1_count/master.md").touch()
+    status = {line["row"]: line["status"] for line in claims.collect(root)}
+    assert status == {"P1": "session", "P2": "missing"}
+    assert claims.problems(root) == ["P2 (topic P2): missing"]
+
+
 def test_figure_verdict_and_cell_come_from_the_stored_output(tmp_path):
     root = course(tmp_path, ('ledger.claim("T1", "said", figure="typed")', [record("T1")]))
     line = claims.collect(root)[0]

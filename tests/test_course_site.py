@@ -307,3 +307,11 @@ def test_a_broken_results_file_says_what_to_do(tmp_path):
         path.write_text(text)
         with pytest.raises(project.CourseError, match="course sync"):
             render.scores(tmp_path)
+
+
+def test_the_bibliography_holds_what_the_course_cites_and_no_more():
+    entries = re.findall(r"@\w+\{(\w+),", (ROOT / "book/references.bib").read_text("utf-8"))
+    pages = [*ROOT.glob("notebooks/*.md"), *ROOT.glob("book/*.md")]
+    cited = re.findall(r"\{cite:\w+\}`([^`]+)`", "\n".join(p.read_text("utf-8") for p in pages))
+    keys = {key.strip() for group in cited for key in group.split(",")}
+    assert keys == set(entries)

@@ -26,16 +26,20 @@ def collect(root: Path) -> list[dict]:
     Returns
     -------
     list of dict
-        ``row``, ``topic``, ``chapter``, ``claim``, ``status`` (passing, failing, missing),
-        ``notebook``, ``cell`` (id), ``figure``, ``verdict``, ``control``. A row that is
-        tested several times appears several times; a missing one once, with empty strings.
+        ``row``, ``topic``, ``chapter``, ``claim``, ``status`` (passing, failing, missing;
+        session where the row is a practical session), ``notebook``, ``cell`` (id),
+        ``figure``, ``verdict``, ``control``. A row that is tested several times appears
+        several times; one without a test once, with empty strings.
     """
+    masters = (root / "practicals").glob("*/master.md")
+    sessions = {path.parent.name.split("_")[0].upper() for path in masters}
     ledger = []
     for chapter in chapters(root):
         found = [fact for stem in chapter.notebooks for fact in _notebook(root, stem)]
         for row in chapter.rows:
             tests = [fact for fact in found if fact["row"] == row.key]
-            ledger += [_line(chapter, row, fact) for fact in tests or [None]]
+            untested = {"status": "session" if row.key in sessions else "missing"}
+            ledger += [_line(chapter, row, fact) for fact in tests or [untested]]
         known = {row.key for row in chapter.rows}
         for fact in found:
             if fact["row"] not in known:
@@ -61,20 +65,20 @@ def problems(root: Path) -> list[str]:
     ]
 
 
-def _line(chapter: Chapter, row: Row, fact: dict | None) -> dict:
+def _line(chapter: Chapter, row: Row, fact: dict) -> dict:
     line = {
         "row": row.key,
         "topic": row.topic,
         "chapter": chapter.number,
         "claim": row.claim,
-        "status": "missing",
+        "status": "",
         "notebook": "",
         "cell": "",
         "figure": "",
         "verdict": "",
         "control": "",
     }
-    return line | {k: fact[k] for k in line.keys() & fact.keys()} if fact else line
+    return line | {k: fact[k] for k in line.keys() & fact.keys()}
 
 
 def _notebook(root: Path, stem: str) -> Iterator[dict]:

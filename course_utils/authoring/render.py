@@ -24,7 +24,7 @@ COLUMNS = ("task", "model", "metric", "value", "low", "high", "seconds", "parame
 
 
 def counts(lines: Iterable[dict]) -> Counter:
-    """Rows by what became of them: a verdict, ``failing`` or ``still to come``.
+    """Rows by what became of them: a verdict, ``failing``, a session, ``still to come``.
 
     A row that is tested several times counts once, with its last verdict; one failing
     test makes the row failing.
@@ -40,7 +40,7 @@ def ledger_summary(lines: list[dict]) -> str:
     """One bar and one sentence that say how much of the ledger is proved."""
     found, total = counts(lines), len({line["row"] for line in lines})
     parts, legend = [], []
-    for state in (*VERDICTS, "failing", "still to come"):
+    for state in (*VERDICTS, "failing", "practical session", "still to come"):
         if found[state]:
             share = 100 * found[state] / total
             parts.append(
@@ -121,7 +121,8 @@ def _ledger_test(test: dict, link: Callable, places: Counter) -> str:
 def _state(line: dict) -> str:
     if line["status"] == "passing":
         return line["verdict"]
-    return {"failing": "failing", "missing": "still to come"}[line["status"]]
+    return {"failing": "failing", "missing": "still to come",
+            "session": "practical session"}[line["status"]]
 
 
 def _class(state: str) -> str:
@@ -293,9 +294,12 @@ def _schedule_item(
     title = escape(chapter.title)
     if page and not lessons:
         title = f'<a href="{escape(page)}">{title}</a>'
-    number = str(chapter.number) if chapter.title != chapter.part else "P"
+    sessions = chapter.title == chapter.part
+    number = "P" if sessions else str(chapter.number)
     rows = " ".join(f'<a href="{escape(row(r.key))}">{r.key}</a>' for r in chapter.rows)
-    body = "".join(map(_lesson, lessons)) or '<p class="course-soon">In preparation</p>'
+    body = "".join(map(_lesson, lessons))
+    if not body and not (sessions and page):
+        body = '<p class="course-soon">In preparation</p>'
     return (
         f'<li><span class="course-key">{number}</span><div class="course-body">'
         f'<p class="course-topic">{title}</p>{body}'
