@@ -117,16 +117,20 @@ def test_updates_to_a_level_interpolate_and_admit_never():
 
 
 def test_twins_take_over_occurrences_and_nothing_else_changes():
-    plant = taught(FREQUENCY, "plant", BANDS=np.array([2, 5]))
-    lines = [[w] * n for w, n in (("a", 30), ("b", 20), ("c", 12), ("d", 5), ("e", 3))]
-    corpus = corpora.corpus_from_lines(lines, min_count=1)
-    new, original, band = plant(corpus, np.random.default_rng(0), each=2)
-    assert sorted(band) == [2, 2, 5, 5]
-    assert len(set(original)) == 4  # no word has two twins
-    assert (corpus.counts[original] >= 2 * band).all()
-    assert (new.counts[5:] == band).all()
-    back = np.concatenate([np.arange(5), original])[new.ids]
+    """Common words get all bands in turn, the others the rare ones."""
+    BANDS = np.array([2, 3, 4, 10])
+    plant = taught(FREQUENCY, "plant", BANDS=BANDS, RARE=BANDS[:3])
+    counts = {"a": 30, "b": 20, "c": 25, "d": 22, "e": 12, "f": 8, "g": 7}
+    corpus = corpora.corpus_from_lines([[w] * n for w, n in counts.items()], min_count=1)
+    new, original, band = plant(corpus, np.random.default_rng(0))
+    common = corpus.counts[original] >= 20
+    assert sorted(band[common]) == [2, 3, 4, 10] and sorted(band[~common]) == [2, 3]
+    assert len(set(original)) == 6 and corpus.counts[original].min() == 8
+    assert (new.counts[7:] == band).all()
+    back = np.concatenate([np.arange(7), original])[new.ids]
     assert (back == corpus.ids).all() and (new.offsets == corpus.offsets).all()
+    again = plant(corpus, np.random.default_rng(1))[1]
+    assert list(again[:4]) != list(original[:4])  # dealt anew
 
 
 def test_reciprocal_ranks_by_hand():
